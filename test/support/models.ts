@@ -3,7 +3,9 @@
  * All are operator set 17 and IR version 8 unless they say otherwise.
  */
 export * from "./models/basic.ts";
+export * from "./models/containers.ts";
 export type { ModelDtype, ModelShape } from "./models/proto.ts";
 export { DTYPES } from "./models/proto.ts";
 export * from "./models/slow.ts";
+export * from "./models/special.ts";
 export * from "./models/weights.ts";

@@ -99,11 +99,6 @@ export function intAttribute(name: string, i: number): onnx.IAttributeProto {
   return { name, i, type: onnxProto.onnx.AttributeProto.AttributeType.INT };
 }
 
-/** A string attribute. */
-export function stringAttribute(name: string, s: string): onnx.IAttributeProto {
-  return { name, s: new TextEncoder().encode(s), type: onnxProto.onnx.AttributeProto.AttributeType.STRING };
-}
-
 function littleEndian(array: ArrayBufferView): Uint8Array {
   return new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
 }
