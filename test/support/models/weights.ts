@@ -46,7 +46,7 @@ const DEFAULT_LAYER = 16 * 2 ** 20;
 
 /**
  * Writes a chain of MatMul whose float32 weights take `byteLength` bytes, the same ones each time. The weights are
- * streamed: memory stays at a few MiB. External ones start at multiples of 4096, so each can be mapped.
+ * streamed from a chunk of 16 MiB. External ones start at multiples of 4096, so each can be mapped.
  * @throws {RangeError} when weights inside the model would take it to 2 GiB, which is protobuf's limit.
  */
 export function writeWeights(options: WeightsOptions): WeightsModel {
