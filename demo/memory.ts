@@ -1,0 +1,52 @@
+/**
+ * What sharing saves: the memory of real processes whose nodes share their models, beside those whose nodes do not.
+ *
+ * @module
+ */
+import { fileURLToPath } from "node:url";
+import { runChild } from "./children.ts";
+
+/** How the nodes of a child get their models: none at all, each its own sessions, or all from the registry. */
+export type Sharing = "none" | "separate" | "shared";
+
+/** The memory of one number of nodes beyond a process without models, in bytes of PSS. */
+export interface MemoryOfNodes {
+  readonly nodes: number;
+  readonly separate: number;
+  readonly shared: number;
+}
+
+/** Memory in bytes of PSS, each the median of its rounds. */
+export interface MemoryReport {
+  /** A process with the runtime and onnxruntime, but no model. */
+  readonly base: number;
+  readonly rows: readonly MemoryOfNodes[];
+}
+
+const child = fileURLToPath(new URL("./memory_child.ts", import.meta.url));
+const nodeCounts = [3, 10];
+const rounds = 3;
+
+/** How many processes {@link measureMemory} starts. */
+export const memorySteps: number = rounds * (1 + 2 * nodeCounts.length);
+
+/** Starts the processes one after the other; `onStep` hears of each that is done. */
+export async function measureMemory(onStep: (what: string) => void): Promise<MemoryReport> {
+  const base = await median("none", 0, onStep);
+  const rows: MemoryOfNodes[] = [];
+  for (const nodes of nodeCounts) {
+    const separate = await median("separate", nodes, onStep) - base;
+    const shared = await median("shared", nodes, onStep) - base;
+    rows.push({ nodes, separate, shared });
+  }
+  return { base, rows };
+}
+
+async function median(sharing: Sharing, nodes: number, onStep: (what: string) => void): Promise<number> {
+  const found: number[] = [];
+  while (found.length < rounds) {
+    found.push(Number(await runChild(child, [sharing, String(nodes)])));
+    onStep(sharing === "none" ? "no models" : `${nodes} nodes, ${sharing}`);
+  }
+  return found.sort((a, b) => a - b)[rounds >> 1];
+}

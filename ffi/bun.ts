@@ -1,0 +1,52 @@
+import { CFunction, CString, dlopen, linkSymbols, ptr, toArrayBuffer } from "bun:ffi";
+import { createRequire } from "node:module";
+import process from "node:process";
+import { pathToFileURL } from "node:url";
+import type { Ffi, NativeType, Pointer, Signature, Signatures } from "./runtime.ts";
+
+// deno-lint-ignore no-explicit-any -- Bun's pointers are plain numbers
+type Any = any;
+
+const Bun: Any = (globalThis as Any).Bun;
+
+const TYPES: Partial<Record<NativeType | "void", string>> = { pointer: "ptr", buffer: "ptr", usize: "u64" };
+
+function toBun({ parameters, result }: Signature): Any {
+  return { args: parameters.map((type) => TYPES[type] ?? type), returns: TYPES[result] ?? result };
+}
+
+function table(signatures: Signatures, pointers?: Readonly<Record<string, Pointer>>): Any {
+  return Object.fromEntries(
+    Object.entries(signatures).map(([name, s]) => [name, pointers ? { ptr: pointers[name], ...toBun(s) } : toBun(s)]),
+  );
+}
+
+/** {@linkcode Ffi} on `bun:ffi`. */
+export const ffi: Ffi = {
+  runtime: `bun ${Bun.version}`,
+  arch: process.arch === "x64" ? "x64" : process.arch === "arm64" ? "arm64" : "other",
+  open: (path, signatures) => dlopen(path, table(signatures)).symbols as Any,
+  bind: (pointer, signature) => CFunction({ ptr: pointer, ...toBun(signature) } as Any) as Any,
+  link: (addresses, signatures) => ({ symbols: linkSymbols(table(signatures, addresses)).symbols as Any, fast: true }),
+  address: (pointer) => BigInt((pointer as Any) ?? 0),
+  pointer: (address) => (address === 0n ? null : Number(address)) as Pointer | null,
+  of(view) {
+    void view.buffer; // moves a small array's storage to where it stays, before its address is taken
+    return ptr(view as Any) as unknown as Pointer;
+  },
+  view: (pointer, byteLength) => byteLength === 0 ? new ArrayBuffer(0) : toArrayBuffer(pointer as Any, 0, byteLength),
+  string: (pointer) => new CString(pointer as Any).toString(),
+  async listen(fd, onBytes) {
+    const data = (_: unknown, bytes: Uint8Array): void => onBytes(bytes);
+    const socket = await Bun.connect({ fd, socket: { data, error() {}, close() {} } });
+    socket.unref();
+    return { ref: () => socket.ref(), unref: () => socket.unref() };
+  },
+  resolve(specifier) {
+    try {
+      return pathToFileURL(createRequire(import.meta.url).resolve(specifier)).href;
+    } catch {
+      return undefined;
+    }
+  },
+};

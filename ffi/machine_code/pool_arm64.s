@@ -1,0 +1,72 @@
+// The threads of ffi/process/pool.ts, arm64, AAPCS64. Assembled into machine_code.ts; a test compares the two.
+.globl start
+start:                          // void *start(struct lane *x0)
+    stp x29, x30, [sp, #-48]!
+    stp x19, x20, [sp, #16]
+    mov x19, x0
+1:
+    ldr w0, [x19, #16]
+    add x1, sp, #32
+    mov x2, #8
+    ldr x16, [x19]
+    blr x16                     // read(lane->submit, &request, 8)
+    cmp x0, #8
+    b.ne 2f
+    ldr x20, [sp, #32]
+    cbz x20, 2f                 // a null request ends one thread
+    add x10, x19, #24
+5:
+    ldaxr w9, [x10]             // lane->running + 1
+    add w9, w9, #1
+    stlxr w11, w9, [x10]
+    cbnz w11, 5b
+    dmb ish
+    ldr w9, [x19, #20]
+    cbnz w9, 2f                 // lane->exiting: start nothing more
+    mov w9, #2
+    str w9, [x20, #84]          // request->state = running
+    ldp x0, x1, [x20, #8]
+    ldp x2, x3, [x20, #24]
+    ldp x4, x5, [x20, #40]
+    ldp x6, x7, [x20, #56]
+    ldr x16, [x20]
+    blr x16                     // request->function(a0 .. a7)
+    str x0, [x20, #72]
+    mov w9, #3
+    add x10, x20, #84
+    stlr w9, [x10]              // request->state = done
+    ldr w0, [x20, #80]
+    add x1, sp, #32
+    mov x2, #8
+    ldr x16, [x19, #8]
+    blr x16                     // write(request->mailbox, &request, 8)
+    add x10, x20, #92
+4:
+    ldaxr w9, [x10]             // request->finished + 1: the last touch
+    add w9, w9, #1
+    stlxr w11, w9, [x10]
+    cbnz w11, 4b
+    add x10, x19, #24
+6:
+    ldaxr w9, [x10]             // lane->running - 1
+    sub w9, w9, #1
+    stlxr w11, w9, [x10]
+    cbnz w11, 6b
+    b 1b
+2:
+    ldp x19, x20, [sp, #16]
+    ldp x29, x30, [sp], #48
+    mov x0, #0
+    ret
+.globl leave
+leave:                          // void leave(int w0, struct lane *x1), for on_exit()
+    mov w9, #1
+    add x10, x1, #20
+    stlr w9, [x10]              // lane->exiting = 1
+    dmb ish
+    ldr w9, [x1, #24]
+    cbz w9, 7f
+    ldr x16, [x1, #32]
+    br x16                      // a call is running: _exit(status), before anything under it is destroyed
+7:
+    ret

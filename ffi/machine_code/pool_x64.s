@@ -1,0 +1,58 @@
+# The threads of ffi/process/pool.ts, x64, System V ABI. Assembled into machine_code.ts; a test compares the two.
+.intel_syntax noprefix
+.globl start
+start:                          # void *start(struct lane *rdi)
+    push rbx
+    push rbp
+    sub rsp, 40
+    mov rbx, rdi
+1:
+    mov edi, [rbx+16]
+    lea rsi, [rsp+24]
+    mov edx, 8
+    call [rbx]                  # read(lane->submit, &request, 8)
+    cmp rax, 8
+    jne 2f
+    mov rbp, [rsp+24]
+    test rbp, rbp
+    je 2f                       # a null request ends one thread
+    lock inc dword ptr [rbx+24] # lane->running
+    cmp dword ptr [rbx+20], 0   # lane->exiting: start nothing more
+    jne 2f
+    mov dword ptr [rbp+84], 2   # request->state = running
+    mov rax, [rbp+56]
+    mov [rsp], rax
+    mov rax, [rbp+64]
+    mov [rsp+8], rax
+    mov rdi, [rbp+8]
+    mov rsi, [rbp+16]
+    mov rdx, [rbp+24]
+    mov rcx, [rbp+32]
+    mov r8, [rbp+40]
+    mov r9, [rbp+48]
+    xor eax, eax
+    call [rbp]                  # request->function(a0 .. a7)
+    mov [rbp+72], rax
+    mov dword ptr [rbp+84], 3   # request->state = done (x64 stores release)
+    mov edi, [rbp+80]
+    lea rsi, [rsp+24]
+    mov edx, 8
+    call [rbx+8]                # write(request->mailbox, &request, 8)
+    lock inc dword ptr [rbp+92] # request->finished: the last touch
+    lock dec dword ptr [rbx+24]
+    jmp 1b
+2:
+    add rsp, 40
+    pop rbp
+    pop rbx
+    xor eax, eax
+    ret
+.globl leave
+leave:                          # void leave(int edi, struct lane *rsi), for on_exit()
+    mov eax, 1
+    xchg [rsi+20], eax          # lane->exiting = 1
+    cmp dword ptr [rsi+24], 0
+    je 3f
+    jmp [rsi+32]                # a call is running: _exit(status), before anything under it is destroyed
+3:
+    ret

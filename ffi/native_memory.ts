@@ -1,0 +1,35 @@
+import { errno, libc, strerror } from "./libc.ts";
+import { ffi, type Pointer } from "./mod.ts";
+
+/** `mmap` and `mprotect` protections. */
+export const PROT = { READ: 1, WRITE: 2, EXEC: 4 } as const;
+const MAP_PRIVATE = 2, MAP_ANONYMOUS = 0x20, MAP_NORESERVE = 0x4000;
+const MAP_FAILED = 2n ** 63n;
+
+/** Zeroed native memory: an anonymous mapping of whole pages, which cost nothing until they are touched. */
+export interface NativeMemory {
+  readonly pointer: Pointer;
+  readonly address: bigint;
+  readonly byteLength: number;
+}
+
+/** Maps zeroed native memory. @throws {Error} with the system's words when it has none left. */
+export function mapMemory(byteLength: number): NativeMemory {
+  const flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+  const pointer = libc().mmap(null, BigInt(byteLength), PROT.READ | PROT.WRITE, flags, -1, 0n);
+  const address = ffi.address(pointer);
+  if (pointer === null || address >= MAP_FAILED) {
+    throw Object.assign(new Error(`cannot map ${byteLength} bytes: ${strerror(errno())}`), { errno: errno() });
+  }
+  return { pointer, address, byteLength };
+}
+
+/** Gives a mapping back. No view of it may be used again. */
+export function unmapMemory(memory: NativeMemory): void {
+  libc().munmap(memory.pointer, BigInt(memory.byteLength));
+}
+
+/** The pointer some bytes into native memory. */
+export function offset(memory: { readonly address: bigint }, byteOffset: number): Pointer {
+  return ffi.pointer(memory.address + BigInt(byteOffset))!;
+}

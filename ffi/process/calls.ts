@@ -1,0 +1,141 @@
+import { errno, libc, strerror } from "../libc.ts";
+import { ffi, type Mailbox, type Pointer } from "../mod.ts";
+import { offset } from "../native_memory.ts";
+import { owner, REQUESTS, SLAB_BYTE_LENGTH, U32, WORD } from "./owner.ts";
+import { type Lane, REQUEST_BYTE_LENGTH, submitFd } from "./pool.ts";
+
+const WORDS = REQUEST_BYTE_LENGTH / 8, HALVES = REQUEST_BYTE_LENGTH / 4;
+const RESULT = 9, MAILBOX = 20, STATE = 21, SUBMITTED = 22;
+const MSG_DONTWAIT = 0x40, MSG_NOSIGNAL = 0x4000;
+
+interface Waiting {
+  readonly lane: Lane;
+  readonly fn: bigint;
+  readonly args: readonly bigint[];
+  readonly resolve: (result: bigint) => void;
+}
+
+/** This thread's requests to the pool, and its mailbox. */
+class Calls {
+  readonly #slab: number;
+  readonly #words: BigUint64Array;
+  readonly #u32: Uint32Array;
+  readonly #cells: Pointer[] = [];
+  readonly #free: number[] = [];
+  readonly #resolvers: (((result: bigint) => void) | undefined)[] = new Array(REQUESTS);
+  readonly #waiting: Waiting[] = [];
+  readonly #wakers = new Set<() => void>();
+  #tail: Uint8Array = new Uint8Array(0);
+  #mailbox: Mailbox | undefined;
+  #pending = 0;
+
+  constructor() {
+    const { words, u32 } = owner(), address = words[WORD.slab]!;
+    const buffer = ffi.view(offset({ address }, 0), SLAB_BYTE_LENGTH);
+    this.#slab = Number(address);
+    this.#words = new BigUint64Array(buffer);
+    this.#u32 = new Uint32Array(buffer);
+    for (let slot = REQUESTS - 1; slot >= 0; slot--) {
+      this.#free.push(slot);
+      this.#u32[slot * HALVES + MAILBOX] = u32[U32.writeFd]!;
+      this.#words[REQUESTS * WORDS + slot] = address + BigInt(slot * REQUEST_BYTE_LENGTH);
+      this.#cells[slot] = offset({ address }, REQUESTS * REQUEST_BYTE_LENGTH + slot * 8);
+    }
+    void this.#listen(u32[U32.readFd]!);
+  }
+
+  async #listen(fd: number): Promise<void> {
+    const mailbox = await ffi.listen(fd, (bytes) => this.#receive(bytes));
+    this.#mailbox = mailbox;
+    if (this.#pending > 0) mailbox.ref();
+  }
+
+  #receive(bytes: Uint8Array): void {
+    if (this.#tail.length > 0) {
+      const joined = new Uint8Array(this.#tail.length + bytes.length);
+      joined.set(this.#tail);
+      joined.set(bytes, this.#tail.length);
+      bytes = joined;
+    }
+    const whole = bytes.length & ~7, view = new DataView(bytes.buffer, bytes.byteOffset, whole);
+    this.#tail = whole === bytes.length ? this.#tail.subarray(0, 0) : bytes.slice(whole);
+    for (let at = 0; at < whole; at += 8) {
+      const low = view.getUint32(at, true), high = view.getUint32(at + 4, true);
+      if (high === 0 && low === 0) { for (const wake of this.#wakers) wake(); }
+      else this.#settle((high * 4294967296 + low - this.#slab) / REQUEST_BYTE_LENGTH);
+    }
+  }
+
+  #settle(slot: number): void {
+    const resolve = this.#resolvers[slot]!, result = this.#words[slot * WORDS + RESULT]!;
+    this.#resolvers[slot] = undefined;
+    this.#free.push(slot);
+    if (--this.#pending === 0) this.#mailbox?.unref();
+    const next = this.#waiting.shift();
+    if (next) this.#submit(next);
+    resolve(result);
+  }
+
+  #submit({ lane, fn, args, resolve }: Waiting): void {
+    const slot = this.#free.pop()!, at = slot * WORDS, half = slot * HALVES;
+    this.#words[at] = fn;
+    for (let i = 0; i < 8; i++) this.#words[at + 1 + i] = args[i] ?? 0n;
+    this.#u32[half + STATE] = 1;
+    this.#u32[half + SUBMITTED]!++;
+    this.#resolvers[slot] = resolve;
+    if (this.#pending++ === 0) this.#mailbox?.ref();
+    const written = libc().write(submitFd(lane), this.#cells[slot]!, 8n);
+    if (Number(written) !== 8) throw new Error(`cannot reach the pool of native threads: ${strerror(errno())}`);
+  }
+
+  call(lane: Lane, fn: bigint, args: readonly bigint[]): Promise<bigint> {
+    return new Promise((resolve) => {
+      const request = { lane, fn, args, resolve };
+      if (this.#free.length > 0) this.#submit(request);
+      else this.#waiting.push(request);
+    });
+  }
+
+  onWake(wake: () => void): void {
+    this.#wakers.add(wake);
+  }
+
+  hold(): Disposable {
+    if (this.#pending++ === 0) this.#mailbox?.ref();
+    return {
+      [Symbol.dispose]: () => {
+        if (--this.#pending === 0) this.#mailbox?.unref();
+      },
+    };
+  }
+}
+
+let calls: Calls | undefined;
+let zero: Pointer | undefined;
+
+const get = (): Calls => calls ??= new Calls();
+
+/**
+ * Calls a C function of up to eight integer or pointer arguments on a native thread of a lane, and resolves with its
+ * result. The lane must have threads. Everything the arguments point at must be native memory that lives until then:
+ * this thread can be terminated meanwhile, and the call goes on.
+ */
+export function callNative(lane: Lane, fn: Pointer | bigint, args: readonly bigint[]): Promise<bigint> {
+  return get().call(lane, typeof fn === "bigint" ? fn : ffi.address(fn), args);
+}
+
+/** Calls back on this thread's event loop whenever another thread {@linkcode wake}s it. */
+export function onWake(callback: () => void): void {
+  get().onWake(callback);
+}
+
+/** Keeps this thread's event loop alive until disposed, as a pending call does. */
+export function holdEventLoop(): Disposable {
+  return get().hold();
+}
+
+/** Wakes the thread whose mailbox this is. A mailbox that is full wakes it anyway. */
+export function wake(mailboxFd: number): void {
+  zero ??= offset(owner().memory, 128); // a word of the entry that nobody writes: a null request
+  libc().send(mailboxFd, zero, 8n, MSG_DONTWAIT | MSG_NOSIGNAL);
+}

@@ -1,0 +1,106 @@
+/**
+ * Native threads that call C while the event loops stay free. No JavaScript runs on them and none is called back: a
+ * request is 128 bytes of native memory whose address goes into a pipe, and whose address comes back through the
+ * mailbox of the thread that asked.
+ *
+ * A request: +0 function, +8 a0 .. +64 a7, +72 result, +80 mailbox (i32 fd), +84 state (0 free, 1 queued, 2 running,
+ * 3 done), +88 submitted (u32), +92 finished (u32, the pool's last touch). A lane: +0 &read, +8 &write, +16 the pipe's
+ * readable end (i32), +20 exiting, +24 running, +32 &_exit, +40 the pipe's writable end (i32), +44 threads.
+ *
+ * @module
+ */
+import { errno, functionPointer, libc, strerror } from "../libc.ts";
+import { poolCode } from "../machine_code/mod.ts";
+import { ffi, type Pointer } from "../mod.ts";
+import { mapMemory, type NativeMemory, offset, PROT, unmapMemory } from "../native_memory.ts";
+import { exclusively, processBlock } from "./shared.ts";
+
+/** Queues of their own, so that a long load starves no run and neither delays the release of memory. */
+export const LANES = ["run", "load", "release"] as const;
+/** One of {@linkcode LANES}. */
+export type Lane = typeof LANES[number];
+
+/** Bytes of one request. */
+export const REQUEST_BYTE_LENGTH = 128;
+
+const LANE_BYTE_LENGTH = 128, CODE_WORD = LANES.length * LANE_BYTE_LENGTH / 8;
+const O_CLOEXEC = 0x80000, F_SETPIPE_SZ = 1031, PIPE_BYTE_LENGTH = 1 << 20, SIG_SETMASK = 2;
+
+let block: NativeMemory | undefined;
+let submitFds: Int32Array | undefined;
+
+function installCode(): bigint {
+  const { bytes } = poolCode(ffi.arch === "arm64" ? "arm64" : "x64");
+  const page = mapMemory(4096);
+  new Uint8Array(ffi.view(page.pointer, page.byteLength)).set(bytes);
+  if (libc().mprotect(page.pointer, 4096n, PROT.READ | PROT.EXEC) !== 0) {
+    const reason = strerror(errno());
+    unmapMemory(page);
+    throw new Error(`the system forbids executable memory: ${reason}`);
+  }
+  return page.address;
+}
+
+function openLane(memory: NativeMemory, lane: number): void {
+  const at = lane * LANE_BYTE_LENGTH;
+  const words = new BigUint64Array(ffi.view(offset(memory, at), LANE_BYTE_LENGTH));
+  const i32 = new Int32Array(words.buffer);
+  if (libc().pipe2(offset(memory, at + 48), O_CLOEXEC) !== 0) {
+    throw new Error(`cannot make a pipe: ${strerror(errno())}`);
+  }
+  libc().fcntl(i32[13]!, F_SETPIPE_SZ, PIPE_BYTE_LENGTH); // refused beyond a limit: then the pipe stays as it is
+  words[0] = ffi.address(functionPointer("read"));
+  words[1] = ffi.address(functionPointer("write"));
+  words[4] = ffi.address(functionPointer("_exit"));
+  i32[4] = i32[12]!;
+  i32[10] = i32[13]!;
+}
+
+function pool(): NativeMemory {
+  return block ??= processBlock("pool", 4096, (memory) => {
+    LANES.forEach((_, lane) => openLane(memory, lane));
+    new BigUint64Array(ffi.view(memory.pointer, 4096))[CODE_WORD] = installCode();
+  });
+}
+
+function startThread(memory: NativeMemory, lane: number, start: Pointer): void {
+  const scratch = mapMemory(4096), bytes = new Uint8Array(ffi.view(scratch.pointer, 4096));
+  bytes.fill(0xff, 64, 192);
+  libc().pthread_sigmask(SIG_SETMASK, offset(scratch, 64), offset(scratch, 192)); // the thread inherits: no signals
+  const error = libc().pthread_create(scratch.pointer, null, start, offset(memory, lane * LANE_BYTE_LENGTH));
+  libc().pthread_sigmask(SIG_SETMASK, offset(scratch, 192), null);
+  const thread = new BigUint64Array(bytes.buffer)[0]!;
+  unmapMemory(scratch);
+  if (error !== 0) throw new Error(`cannot start a thread: ${strerror(error)}`);
+  libc().pthread_detach(thread);
+}
+
+/** Sees to it that a lane has this many threads. They stay for the life of the process. */
+export function ensureThreads(lane: Lane, count: number): void {
+  const memory = pool(), index = LANES.indexOf(lane);
+  const u32 = new Uint32Array(ffi.view(offset(memory, index * LANE_BYTE_LENGTH), LANE_BYTE_LENGTH));
+  const code = new BigUint64Array(ffi.view(memory.pointer, 4096))[CODE_WORD]!;
+  const entry = offset({ address: code }, poolCode(ffi.arch === "arm64" ? "arm64" : "x64").start);
+  exclusively(() => {
+    for (; u32[11]! < count; u32[11]!++) startThread(memory, index, entry);
+  });
+}
+
+/** Where a lane's requests are written. */
+export function submitFd(lane: Lane): number {
+  submitFds ??= Int32Array.from(
+    LANES,
+    (_, i) => new Int32Array(ffi.view(offset(pool(), i * LANE_BYTE_LENGTH), 64))[10]!,
+  );
+  return submitFds[LANES.indexOf(lane)]!;
+}
+
+/**
+ * Lets a process that exits in the middle of a call leave at once, before the destructors of the library under that
+ * call. Handlers run in the reverse order of their registration: call this after a library has made its statics.
+ */
+export function leaveBeforeDestructors(): void {
+  const memory = pool(), code = new BigUint64Array(ffi.view(memory.pointer, 4096))[CODE_WORD]!;
+  const leave = offset({ address: code }, poolCode(ffi.arch === "arm64" ? "arm64" : "x64").leave);
+  LANES.forEach((_, i) => libc().on_exit(leave, offset(memory, i * LANE_BYTE_LENGTH)));
+}

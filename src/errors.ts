@@ -1,0 +1,123 @@
+/**
+ * Every error that Coload throws has a `code` of {@linkcode ErrorCode}. The caller's own mistakes are `TypeError`,
+ * `RangeError` and `ReferenceError`; what comes from below extends {@linkcode NativeError}. An abort rejects with the
+ * signal's own reason.
+ *
+ * @module
+ */
+
+/** The codes of onnxruntime's own statuses, prefixed. */
+export type OrtErrorCode =
+  | "ORT_FAIL"
+  | "ORT_INVALID_ARGUMENT"
+  | "ORT_NO_SUCH_FILE"
+  | "ORT_NO_MODEL"
+  | "ORT_ENGINE_ERROR"
+  | "ORT_RUNTIME_EXCEPTION"
+  | "ORT_INVALID_PROTOBUF"
+  | "ORT_MODEL_LOADED"
+  | "ORT_NOT_IMPLEMENTED"
+  | "ORT_INVALID_GRAPH"
+  | "ORT_EP_FAIL"
+  | "ORT_MODEL_LOAD_CANCELED"
+  | "ORT_MODEL_REQUIRES_COMPILATION"
+  | "ORT_NOT_FOUND";
+
+/** What went wrong, for programs to match. */
+export type ErrorCode =
+  | "INVALID_ARGUMENT"
+  | "INVALID_DTYPE"
+  | "INVALID_SHAPE"
+  | "INVALID_LENGTH"
+  | "INVALID_LAYOUT"
+  | "OUT_OF_RANGE"
+  | "MISSING_FEED"
+  | "UNKNOWN_FEED"
+  | "UNKNOWN_OUTPUT"
+  | "NOT_A_TENSOR"
+  | "READ_ONLY"
+  | "TENSOR_BUSY"
+  | "TENSOR_DETACHED"
+  | "DISPOSED"
+  | "ALREADY_CONFIGURED"
+  | "UNSUPPORTED"
+  | "LIBRARY_NOT_FOUND"
+  | "LIBRARY_INVALID"
+  | "LIBRARY_TOO_OLD"
+  | "LIBRARY_CONFLICT"
+  | "INSTALL_FAILED"
+  | "SYSTEM"
+  | "OUT_OF_MEMORY"
+  | "MEMORY_BUDGET"
+  | "MODEL_NOT_FOUND"
+  | "MODEL_INVALID"
+  | "MODEL_UNSUPPORTED"
+  | "EXTERNAL_DATA"
+  | "PROVIDER_UNAVAILABLE"
+  | "LOADER_FAILED"
+  | OrtErrorCode;
+
+type WithCode<E extends Error> = E & { readonly code: ErrorCode };
+
+/** A mistake of the caller's: a wrong type, dtype, shape or name, or something used at the wrong time. */
+export function typeError(code: ErrorCode, message: string, options?: ErrorOptions): WithCode<TypeError> {
+  return Object.assign(new TypeError(message, options), { code });
+}
+
+/** A mistake of the caller's: a number that is too large, negative, fractional or out of bounds. */
+export function rangeError(code: ErrorCode, message: string, options?: ErrorOptions): WithCode<RangeError> {
+  return Object.assign(new RangeError(message, options), { code });
+}
+
+/** A mistake of the caller's: something used after it was disposed. */
+export function disposedError(what: string): WithCode<ReferenceError> {
+  return Object.assign(new ReferenceError(`Cannot use ${what}: it was disposed`), { code: "DISPOSED" as const });
+}
+
+/** Something below Coload failed: a library, the system, onnxruntime, the memory. */
+export class NativeError extends Error {
+  override readonly name: string = "NativeError";
+  /** What went wrong, for programs to match. */
+  readonly code: ErrorCode;
+
+  /** Made by Coload alone. */
+  constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}
+
+/** A shared library is missing, is not what it should be, or is too old. */
+export class LibraryError extends NativeError {
+  override readonly name: string = "LibraryError";
+}
+
+/** The operating system refused something. */
+export class SystemError extends NativeError {
+  override readonly name: string = "SystemError";
+}
+
+/** onnxruntime refused a model or a run. */
+export class OrtError extends NativeError {
+  override readonly name: string = "OrtError";
+}
+
+/** A memory budget or the machine's memory does not hold what was asked for. */
+export class MemoryError extends NativeError {
+  override readonly name: string = "MemoryError";
+  /** Bytes that were needed, where known. */
+  readonly neededBytes: number | undefined;
+  /** Bytes that could be had, where known. */
+  readonly availableBytes: number | undefined;
+
+  /** Made by Coload alone. */
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options: ErrorOptions & { neededBytes?: number; availableBytes?: number } = {},
+  ) {
+    super(code, message, options);
+    this.neededBytes = options.neededBytes;
+    this.availableBytes = options.availableBytes;
+  }
+}

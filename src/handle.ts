@@ -1,0 +1,58 @@
+import { LEDGER, note, strike } from "../ffi/process/ledger.ts";
+import { ffi, type Pointer } from "../ffi/mod.ts";
+
+/** Something native that somebody has to release. */
+export interface HandleOptions {
+  /** The C function that releases it, and its second argument if it takes one. */
+  readonly release: Pointer;
+  readonly releaseArgument?: bigint;
+  /** Whether what else this thread holds may depend on it. */
+  readonly last?: boolean;
+}
+
+const live = new Map<string, number>();
+
+/** Counts of this thread's unreleased native handles by kind: all zero where nothing leaks. */
+export function liveHandles(): Readonly<Record<string, number>> {
+  return Object.fromEntries([...live].filter(([, count]) => count > 0));
+}
+
+/** Adds to a kind's live count. */
+export function countHandle(kind: string, change: 1 | -1): void {
+  live.set(kind, (live.get(kind) ?? 0) + change);
+}
+
+/**
+ * Owns a native pointer: counts it, and has it released when this thread ends without having done so.
+ *
+ * It releases nothing by itself: whoever owns it does, by {@linkcode Handle.take} and a call.
+ */
+export class Handle {
+  readonly kind: string;
+  readonly address: bigint;
+  #pointer: Pointer | null;
+  #note: number;
+
+  constructor(kind: string, pointer: Pointer, { release, releaseArgument = 0n, last = false }: HandleOptions) {
+    this.kind = kind;
+    this.address = ffi.address(pointer);
+    this.#pointer = pointer;
+    this.#note = note(ffi.address(release), this.address, releaseArgument, last ? LEDGER.callLast : LEDGER.call);
+    countHandle(kind, 1);
+  }
+
+  /** The pointer; `null` once taken. */
+  get pointer(): Pointer | null {
+    return this.#pointer;
+  }
+
+  /** Gives the pointer up to the caller, who now releases it; `null` when that was done before. */
+  take(): Pointer | null {
+    const pointer = this.#pointer;
+    if (pointer === null) return null;
+    this.#pointer = null;
+    strike(this.#note);
+    countHandle(this.kind, -1);
+    return pointer;
+  }
+}
