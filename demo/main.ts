@@ -9,7 +9,7 @@ import { basename, join } from "node:path";
 import process from "node:process";
 import { capabilities } from "../mod.ts";
 import { endChildren } from "./children.ts";
-import { type DemoFiles, findFiles } from "./files.ts";
+import { type DemoFiles, findFiles, packageCount } from "./files.ts";
 import { decodePicture } from "./image.ts";
 import { measureHits, measureLoop } from "./loop.ts";
 import { measureMemory, type MemoryReport, memorySteps } from "./memory.ts";
@@ -41,8 +41,12 @@ async function main(args: readonly string[]): Promise<number> {
 }
 
 async function demonstrate(options: Options): Promise<void> {
-  const files = findFiles(options);
-  const { library } = await capabilities();
+  const { files, library } = await withProgress("getting ready", packageCount + 1, async (step) => {
+    const files = findFiles(options, step);
+    const { library } = await capabilities();
+    step("onnxruntime");
+    return { files, library };
+  });
   const runtime = process.versions.bun ? `Bun ${process.versions.bun}` : `Deno ${process.versions.deno}`;
   heading("Coload", `onnxruntime ${library.version} on ${runtime}`);
   line(`${nodeCount} nodes listen to ${basename(files.speech)} and read ${basename(files.picture)}, all at once`);

@@ -6,10 +6,10 @@
 import { fileURLToPath } from "node:url";
 import { runChild } from "./children.ts";
 
-/** How the nodes of a child get their models: none at all, each its own sessions, or all from the registry. */
-export type Sharing = "none" | "separate" | "shared";
+/** How the nodes of a child get their models: each its own sessions, or all from the registry. */
+export type Sharing = "separate" | "shared";
 
-/** The memory of one number of nodes beyond a process without models, in bytes of PSS. */
+/** The memory of one number of nodes beyond a process without nodes, in bytes of PSS. */
 export interface MemoryOfNodes {
   readonly nodes: number;
   readonly separate: number;
@@ -18,7 +18,7 @@ export interface MemoryOfNodes {
 
 /** Memory in bytes of PSS, each the median of its rounds. */
 export interface MemoryReport {
-  /** A process with the runtime and onnxruntime, but no model. */
+  /** A process with the runtime, onnxruntime and one model of 0.6 MB. */
   readonly base: number;
   readonly rows: readonly MemoryOfNodes[];
 }
@@ -32,7 +32,7 @@ export const memorySteps: number = rounds * (1 + 2 * nodeCounts.length);
 
 /** Starts the processes one after the other; `onStep` hears of each that is done. */
 export async function measureMemory(onStep: (what: string) => void): Promise<MemoryReport> {
-  const base = await median("none", 0, onStep);
+  const base = await median("shared", 0, onStep);
   const rows: MemoryOfNodes[] = [];
   for (const nodes of nodeCounts) {
     const separate = await median("separate", nodes, onStep) - base;
@@ -46,7 +46,7 @@ async function median(sharing: Sharing, nodes: number, onStep: (what: string) =>
   const found: number[] = [];
   while (found.length < rounds) {
     found.push(Number(await runChild(child, [sharing, String(nodes)])));
-    onStep(sharing === "none" ? "no models" : `${nodes} nodes, ${sharing}`);
+    onStep(`${nodes} nodes, ${sharing}`);
   }
   return found.sort((a, b) => a - b)[rounds >> 1];
 }

@@ -1,31 +1,31 @@
 /**
- * A process that opens the OCR models for N nodes in the way it is told, and prints its memory.
+ * A process that opens text detection and recognition for N nodes in the way it is told, and prints its memory. It holds
+ * a small model besides, so that what onnxruntime itself needs is there with no nodes too.
  *
  * @module
  */
 import { readFileSync } from "node:fs";
 import process from "node:process";
-import { capabilities, InferenceSession, models } from "../mod.ts";
+import { InferenceSession, models } from "../mod.ts";
 import { endMarker } from "./children.ts";
-import { findFiles } from "./files.ts";
+import { type DemoFiles, findFiles } from "./files.ts";
 import type { Sharing } from "./memory.ts";
 
 if (import.meta.main) {
   const [sharing, nodes] = process.argv.slice(2) as [Sharing, string];
-  await capabilities();
-  const sessions = await openModels(sharing, Number(nodes));
+  const files = findFiles();
+  using _small = await InferenceSession.create(files.direction);
+  const sessions = await openModels(files, sharing, Number(nodes));
   console.log(readPss());
   for (const session of sessions) session[Symbol.dispose]();
   console.log(endMarker);
 }
 
-async function openModels(sharing: Sharing, nodes: number): Promise<InferenceSession[]> {
-  if (sharing === "none") return [];
-  const { detection, direction, recognition } = findFiles();
+async function openModels(files: DemoFiles, sharing: Sharing, nodes: number): Promise<InferenceSession[]> {
   const open = sharing === "shared" ? (path: string) => models.load(path) : InferenceSession.create;
   const sessions: InferenceSession[] = [];
   for (let node = 0; node < nodes; node++) {
-    for (const path of [detection, direction, recognition]) sessions.push(await open(path));
+    for (const path of [files.detection, files.recognition]) sessions.push(await open(path));
   }
   return sessions;
 }

@@ -4,6 +4,7 @@
  * @module
  */
 import process from "node:process";
+// @ts-types="npm:@types/cli-progress@3.11.6"
 import cliProgress from "cli-progress";
 import picocolors from "picocolors";
 
@@ -36,6 +37,8 @@ export function table(head: readonly Cell[], rows: readonly (readonly Cell[])[])
 /** A progress bar that goes away when it is disposed; on anything but a terminal it shows nothing. */
 export class Progress implements Disposable {
   readonly #bar: cliProgress.SingleBar;
+  /** The bar hides the cursor: an exit in the middle must show it again. */
+  readonly #stop = () => this.#bar.stop();
 
   constructor(title: string, total: number) {
     this.#bar = new cliProgress.SingleBar({
@@ -47,6 +50,7 @@ export class Progress implements Disposable {
       clearOnComplete: true,
     });
     this.#bar.start(total, 0, { step: "" });
+    process.once("exit", this.#stop);
   }
 
   /** One more is done. */
@@ -55,7 +59,8 @@ export class Progress implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#bar.stop();
+    process.off("exit", this.#stop);
+    this.#stop();
   }
 }
 

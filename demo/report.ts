@@ -13,7 +13,7 @@ import { heading, line, megabytes, milliseconds, table } from "./print.ts";
 
 /** What was heard and read. */
 export function reportResults({ heard, readers }: Results): void {
-  heading("Who speaks when", "silero VAD");
+  heading("Speech", "silero VAD");
   table(
     [{ right: "start" }, { right: "end" }, { right: "length" }],
     heard.segments.map(({ start, end }) =>
@@ -21,7 +21,7 @@ export function reportResults({ heard, readers }: Results): void {
     ),
   );
   const [first, ...others] = readers;
-  heading("What the picture says", "PP-OCRv4");
+  heading("Text", "PP-OCRv4");
   table([{ right: "score" }, "text"], first.lines.map(({ score, text }) => [{ right: score.toFixed(2) }, text]));
   for (const { name, lines } of others) {
     line(`${name}: ${sameLines(first.lines, lines)} of ${first.lines.length} lines read the same`);
@@ -65,7 +65,8 @@ export function reportLoop(hitMicroseconds: number, { idle, run, runSync, oneRun
 
 /** What sharing saves. */
 export function reportMemory({ base, rows }: MemoryReport): void {
-  heading("What sharing saves", `PSS of real processes, beyond the ${megabytes(base)} of one that holds no model`);
+  const beyond = `PSS of real processes beyond the ${megabytes(base)} of one without nodes`;
+  heading("What sharing saves", `text detection and recognition in every node, ${beyond}`);
   table(
     ["nodes", "each its own", "shared", "saved"].map((right) => ({ right })),
     rows.map(({ nodes, separate, shared }) => [

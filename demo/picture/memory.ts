@@ -22,8 +22,8 @@ export function drawMemory({ base, rows }: MemoryReport): string {
     const saved = Math.round((1 - shared / separate) * 100);
     return [
       label(left - 20, y + bar + 8, `${nodes} nodes`, { "text-anchor": "end", "font-size": 18, "font-weight": 600 }),
-      drawBar(y, x(separate), palette.wave, `${mb(separate)}  each its own`),
-      drawBar(y + bar + 6, x(shared), palette.accent, `${mb(shared)}  shared, ${saved} % saved`),
+      drawBar(y, x(separate), palette.wave, mb(separate), "each its own"),
+      drawBar(y + bar + 6, x(shared), palette.accent, mb(shared), `shared, ${saved} % saved`),
     ].join("");
   });
   const height = top + rows.length * group + 20;
@@ -35,17 +35,18 @@ export function drawMemory({ base, rows }: MemoryReport): string {
     stroke: palette.faint,
     "stroke-width": 2,
   });
-  const foot = label(left, height - 22, `PSS of real processes, beyond the ${mb(base)} of one that holds no model`, {
+  const foot = label(left, height - 22, `PSS of real processes beyond the ${mb(base)} of one without nodes`, {
     "font-size": 12,
     fill: palette.soft,
   });
-  const subtitle = "Every node opens text detection, direction and recognition (PP-OCRv4)";
+  const subtitle = "Every node opens PP-OCRv4 text detection and recognition";
   return card({ width, height }, "What sharing saves", subtitle, groups.join("") + axis + foot);
 }
 
-function drawBar(y: number, length: number, fill: string, text: string): string {
+function drawBar(y: number, length: number, fill: string, amount: string, text: string): string {
   return element("rect", { x: left, y, width: Math.max(length, 2), height: bar, rx: 5, fill }) +
-    label(left + length + 12, y + bar / 2 + 5, text);
+    label(left + length + 12, y + bar / 2 + 5, amount, { "font-weight": 600 }) +
+    label(left + length + 78, y + bar / 2 + 5, text, { fill: palette.soft });
 }
 
 function mb(bytes: number): string {

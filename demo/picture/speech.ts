@@ -38,7 +38,7 @@ export function drawSpeech({ samples, probabilities, segments }: Heard): string 
     })
   );
   const body = [...bands, drawAxes(duration, x), drawWave(samples), drawCurve(probabilities, x)].join("");
-  return card({ width, height }, "Who speaks when", subtitle, body);
+  return card({ width, height }, "Speech over time", subtitle, body);
 }
 
 /** For every pixel column the lowest and the highest sample. */

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { Buffer } from "node:buffer";
 import type { Line } from "../ocr/read.ts";
 import { card, element, label, palette, points } from "./svg.ts";
 
