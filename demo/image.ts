@@ -37,15 +37,23 @@ export function decodePicture(bytes: Uint8Array): Picture {
 
 function fromPng(bytes: Uint8Array): Picture {
   const { width, height, data, channels, depth, palette } = decodePng(bytes);
-  const scale = depth === 16 ? 257 : 1;
+  const most = 2 ** depth - 1;
+  const rowLength = depth < 8 ? Math.ceil((width * channels * depth) / 8) : width * channels;
+  const valueAt = (y: number, index: number) => {
+    if (depth >= 8) return data[y * rowLength + index];
+    const bit = index * depth;
+    return (data[y * rowLength + (bit >> 3)] >> (8 - depth - (bit & 7))) & most;
+  };
   const rgb = new Uint8Array(width * height * 3);
-  for (let i = 0; i < width * height; i++) {
-    const entry = palette?.[data[i]];
-    const gray = channels < 3;
-    const alpha = entry ? (entry[3] ?? 255) : channels % 2 === 0 ? data[i * channels + channels - 1] / scale : 255;
-    for (let c = 0; c < 3; c++) {
-      const value = entry ? entry[c] : data[i * channels + (gray ? 0 : c)] / scale;
-      rgb[i * 3 + c] = 255 + (value - 255) * (alpha / 255);
+  for (let y = 0, to = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      const entry = palette?.[valueAt(y, x)];
+      const value = (channel: number) => (valueAt(y, x * channels + channel) * 255) / most;
+      const alpha = entry ? (entry[3] ?? 255) : channels % 2 === 0 ? value(channels - 1) : 255;
+      for (let c = 0; c < 3; c++) {
+        const opaque = entry ? entry[c] : value(channels < 3 ? 0 : c);
+        rgb[to++] = 255.5 + (opaque - 255) * (alpha / 255);
+      }
     }
   }
   return { width, height, rgb };

@@ -23,22 +23,25 @@ export function drawSpeech({ samples, probabilities, segments }: Heard): string 
   const subtitle = `${spoken.toFixed(1)} s of speech in ${duration.toFixed(1)} s, found by Silero VAD every ` +
     `${(stepLength / sampleRate) * 1000} ms`;
   const bands = segments.map(({ start, end }) =>
-    element("rect", {
-      x: x(start),
-      y: wave.top - 8,
-      width: x(end) - x(start),
-      height: curve.top + curve.height - wave.top + 8,
-      rx: 6,
-      fill: palette.accent,
-      "fill-opacity": "0.10",
-    }) + label((x(start) + x(end)) / 2, wave.top - 16, `${start.toFixed(2)} – ${end.toFixed(2)} s`, {
-      "text-anchor": "middle",
-      "font-size": 12,
-      fill: palette.accent,
-    })
+    drawBand(x(start), x(end), `${start.toFixed(2)} – ${end.toFixed(2)} s`)
   );
   const body = [...bands, drawAxes(duration, x), drawWave(samples), drawCurve(probabilities, x)].join("");
   return card({ width, height }, "Speech over time", subtitle, body);
+}
+
+/** A stretch of speech; its times only where the neighbours leave them room. */
+function drawBand(from: number, to: number, times: string): string {
+  const band = element("rect", {
+    x: from,
+    y: wave.top - 8,
+    width: to - from,
+    height: curve.top + curve.height - wave.top + 8,
+    rx: 6,
+    fill: palette.accent,
+    "fill-opacity": "0.10",
+  });
+  const centered = { "text-anchor": "middle", "font-size": 12, fill: palette.accent };
+  return to - from < 40 ? band : band + label((from + to) / 2, wave.top - 16, times, centered);
 }
 
 /** For every pixel column the lowest and the highest sample. */
@@ -52,8 +55,8 @@ function drawWave(samples: Float32Array): string {
       Math.floor((column * samples.length) / columns),
       Math.ceil(((column + 1) * samples.length) / columns),
     );
-    const low = (Math.min(...part) / peak) * (wave.height / 2);
-    const high = (Math.max(...part) / peak) * (wave.height / 2);
+    const low = (part.reduce((a, b) => Math.min(a, b)) / peak) * (wave.height / 2);
+    const high = (part.reduce((a, b) => Math.max(a, b)) / peak) * (wave.height / 2);
     path += `M${left + column + 0.5} ${(middle - high - 0.3).toFixed(1)}V${(middle - low + 0.3).toFixed(1)}`;
   }
   return element("path", { d: path, stroke: palette.wave, "stroke-width": 1, fill: "none" });
