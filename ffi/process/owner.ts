@@ -3,7 +3,8 @@
  *
  * An entry, 256 bytes: +0 a robust mutex, held for the thread's life; +64 state (0 free, 1 alive, 2 ended); +68 and +72
  * the mailbox's ends (i32 fds); +76 ledger entries in use; +80 the slab of requests; +88 the ledger; +96 the ledger's
- * capacity; +104 the inode of the mailbox's readable end; +112 the reaper's index + 1.
+ * capacity; +104 the inode of the mailbox's readable end; +112 the reaper's index + 1;
+ * +116 how many threads have had this entry.
  *
  * @module
  */
@@ -25,7 +26,15 @@ export const OWNER_BYTE_LENGTH = 256;
 export const SLAB_BYTE_LENGTH: number = REQUESTS * (REQUEST_BYTE_LENGTH + 8);
 
 /** Positions in an entry's 32-bit words. */
-export const U32 = { state: 16, readFd: 17, writeFd: 18, ledgerUsed: 19, ledgerCapacity: 24, reaper: 28 } as const;
+export const U32 = {
+  state: 16,
+  readFd: 17,
+  writeFd: 18,
+  ledgerUsed: 19,
+  ledgerCapacity: 24,
+  reaper: 28,
+  generation: 29,
+} as const;
 /** Positions in an entry's 64-bit words. */
 export const WORD = { slab: 10, ledger: 11, inode: 13 } as const;
 /** Values of an entry's state. */
@@ -76,6 +85,7 @@ function join(entry: OwnerEntry): void {
   u32[U32.ledgerUsed] = 0;
   u32[U32.ledgerCapacity] = FIRST_LEDGER;
   u32[U32.reaper] = 0;
+  u32[U32.generation]!++;
   words[WORD.slab] = slab.address;
   words[WORD.ledger] = ledger.address;
   words[WORD.inode] = inode(readFd!);
