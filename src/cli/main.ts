@@ -1,0 +1,39 @@
+#!/usr/bin/env -S deno run -A
+/**
+ * The `coload` command line. Importing it runs nothing.
+ *
+ * @module
+ */
+import process from "node:process";
+import { Command, CommanderError } from "commander";
+import config from "../../deno.json" with { type: "json" };
+import { installCommand } from "./install.ts";
+import { Interrupted } from "./interrupts.ts";
+
+/** Exit code for a command line that cannot be understood. */
+const USAGE = 2;
+
+function program(): Command {
+  const coload = new Command("coload")
+    .description("One copy of every model on the machine: onnxruntime for Deno and Bun.")
+    .version(config.version)
+    .enablePositionalOptions()
+    .addCommand(installCommand());
+  for (const command of [coload, ...coload.commands]) command.exitOverride().showHelpAfterError("(--help says more)");
+  return coload;
+}
+
+/** Runs a command line and resolves to its exit code: 0, 1 when it failed, 2 when it cannot be understood. */
+export async function main(args: readonly string[]): Promise<number> {
+  try {
+    await program().parseAsync([...args], { from: "user" });
+    return 0;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE;
+    console.error(`coload: ${(error as Error).message}`);
+    if (error instanceof Interrupted) return error.exitCode;
+    return (error as { code?: string }).code === "INVALID_ARGUMENT" ? USAGE : 1;
+  }
+}
+
+if (import.meta.main) process.exitCode = await main(process.argv.slice(2));
