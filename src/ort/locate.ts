@@ -43,11 +43,13 @@ export function describeAttempts(tried: readonly Attempt[]): string[] {
 export function locateOnnxRuntime(options: FindOptions = {}): FoundLibrary {
   const { found, tried } = findOnnxRuntime(options);
   if (found !== undefined) return found;
+  const permissions = [...new Set(tried.flatMap(({ reason }) => reason.match(/^needs (--allow-\w+)$/)?.[1] ?? []))];
   throw new LibraryError(
     "LIBRARY_NOT_FOUND",
     [
       "Cannot find the onnxruntime library: it is in none of these places",
       ...describeAttempts(tried).map((line) => `  - ${line}`),
+      ...(permissions.length === 0 ? [] : [`Let Deno look in all of them: ${permissions.join(" ")}`]),
       `Install it: ${installCommand()}`,
       `Or name the one you have: ${LIBRARY_VARIABLES[0]}=/path/to/the/library, or configure({ library })`,
     ].join("\n"),
