@@ -1,0 +1,61 @@
+/**
+ * What the layers above may do with a tensor, and users may not.
+ *
+ * @module
+ */
+import { typeError } from "../errors.ts";
+import type { DType, NumericData, NumericDType } from "./dtype.ts";
+import { copiedHeapStorage, HeapStorage } from "./heap_storage.ts";
+import { makeTensor, storageOf, type Tensor } from "./tensor.ts";
+
+export { arrayOf, dtypeOfOnnx, elementByteLength, onnxElementType } from "./dtype.ts";
+export type { Data, Storage, StorageKind } from "./storage.ts";
+export type { NativeOwner } from "./native_block.ts";
+export type { Layout } from "./tensor.ts";
+export { HeapStorage, heapStorage } from "./heap_storage.ts";
+export { NativeStorage, nativeStorage, zeroedNativeStorage } from "./native_storage.ts";
+export { isTensor, makeTensor, storageOf } from "./tensor.ts";
+
+/** Keeps the tensor's memory while C reads it. @throws {ReferenceError} DISPOSED @throws {TypeError} TENSOR_BUSY while a write pin is on it */
+export function pinRead(tensor: Tensor): void {
+  storageOf(tensor).pinRead();
+}
+
+/** Keeps the tensor's memory while C writes it. @throws {ReferenceError} DISPOSED @throws {TypeError} READ_ONLY; TENSOR_BUSY while any pin is on it */
+export function pinWrite(tensor: Tensor): void {
+  if (tensor.readOnly) throw typeError("READ_ONLY", "Cannot write tensor: it is read-only");
+  storageOf(tensor).pinWrite();
+}
+
+/** Ends one {@linkcode pinRead}. */
+export function unpinRead(tensor: Tensor): void {
+  storageOf(tensor).unpinRead();
+}
+
+/** Ends a {@linkcode pinWrite}. */
+export function unpinWrite(tensor: Tensor): void {
+  storageOf(tensor).unpinWrite();
+}
+
+/** Refuses a heap tensor whose array is no longer what it was made of. @throws {TypeError} TENSOR_DETACHED */
+export function checkHeap(tensor: Tensor): void {
+  storageOf(tensor).check();
+}
+
+/**
+ * A heap tensor's bytes, wherever they are now: to be copied from at once, neither kept, written nor shown. For numeric
+ * dtypes; `undefined` when the tensor does not lie in the heap.
+ */
+export function heapBytes(tensor: Tensor): Uint8Array<ArrayBuffer> | undefined {
+  const storage = storageOf(tensor);
+  return storage instanceof HeapStorage ? storage.bytes() : undefined;
+}
+
+/** A heap tensor with a copy of `source`, which must be an array of the dtype's own type, such as a view of native memory. */
+export function heapFromNative<D extends NumericDType & DType>(
+  dtype: D,
+  shape: readonly number[],
+  source: NumericData,
+): Tensor<D> {
+  return makeTensor(dtype, shape, copiedHeapStorage(dtype, source));
+}

@@ -1,0 +1,82 @@
+import { disposedError, typeError } from "../errors.ts";
+import type { DataOf, DType } from "./dtype.ts";
+
+/** Where a tensor's elements lie: in the JavaScript heap, in this process's native memory, or in memory that other processes see. */
+export type StorageKind = "heap" | "native" | "shared";
+
+/** Any dtype's array. */
+export type Data = DataOf[DType];
+
+/**
+ * What a tensor lies in, and who uses it. Reads share, a write excludes: a storage that C uses is pinned, and memory
+ * that is disposed meanwhile goes when the last pin does.
+ */
+export abstract class Storage {
+  /** Where it lies. */
+  abstract readonly kind: StorageKind;
+  /** Its bytes; 0 for strings. */
+  abstract readonly byteLength: number;
+  /**
+   * What a layer above hangs on this memory, such as an OrtValue: disposed just before the memory goes. It must not
+   * refer to the tensor or its storage, or a finalizer would never run.
+   */
+  abstract attachment: Disposable | undefined;
+  /** Readers; -1 for a writer. */
+  #pins = 0;
+  #disposed = false;
+
+  /** All of it as one array, the same at every call. */
+  abstract data(dtype: DType): Data;
+  /** `length` elements from `start` on, which lie within. */
+  abstract view(dtype: DType, start: number, length: number): Data;
+  /** Refuses memory that is no longer what the tensor was made of. @throws {TypeError} TENSOR_DETACHED */
+  abstract check(): void;
+  /** Lets the memory go. Called once. */
+  protected abstract free(): void;
+
+  /** Whether `dispose` was called. */
+  get disposed(): boolean {
+    return this.#disposed;
+  }
+
+  /** Refuses a read by JavaScript. @throws {ReferenceError} DISPOSED @throws {TypeError} TENSOR_BUSY */
+  checkReadable(): void {
+    if (this.#disposed) throw disposedError("tensor");
+    if (this.#pins < 0) throw busy("read", "a run is writing it");
+  }
+
+  /** Keeps the memory while C reads it. @throws {ReferenceError} DISPOSED @throws {TypeError} TENSOR_BUSY */
+  pinRead(): void {
+    this.checkReadable();
+    this.#pins++;
+  }
+
+  /** Keeps the memory while C writes it. @throws {ReferenceError} DISPOSED @throws {TypeError} TENSOR_BUSY */
+  pinWrite(): void {
+    if (this.#disposed) throw disposedError("tensor");
+    if (this.#pins !== 0) throw busy("write", this.#pins < 0 ? "a run is writing it" : "a run is reading it");
+    this.#pins = -1;
+  }
+
+  /** Ends one {@linkcode pinRead}. */
+  unpinRead(): void {
+    if (--this.#pins === 0 && this.#disposed) this.free();
+  }
+
+  /** Ends a {@linkcode pinWrite}. */
+  unpinWrite(): void {
+    this.#pins = 0;
+    if (this.#disposed) this.free();
+  }
+
+  /** Ends all use: at once, or for the memory when the last pin goes. */
+  dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    if (this.#pins === 0) this.free();
+  }
+}
+
+function busy(what: string, why: string): TypeError {
+  return typeError("TENSOR_BUSY", `Cannot ${what} tensor: ${why}`);
+}
