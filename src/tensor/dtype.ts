@@ -33,6 +33,7 @@ export type NumericArray =
   | Int32Array
   | BigInt64Array
   | Uint8Array
+  | Uint8ClampedArray
   | Uint16Array
   | Uint32Array
   | BigUint64Array;
@@ -45,7 +46,7 @@ export type DTypeOf<A extends NumericArray> = A extends Float32Array ? "float32"
   : A extends Int16Array ? "int16"
   : A extends Int32Array ? "int32"
   : A extends BigInt64Array ? "int64"
-  : A extends Uint8Array ? "uint8"
+  : A extends Uint8Array | Uint8ClampedArray ? "uint8"
   : A extends Uint16Array ? "uint16"
   : A extends Uint32Array ? "uint32"
   : A extends BigUint64Array ? "uint64"

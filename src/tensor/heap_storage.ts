@@ -56,7 +56,7 @@ export class HeapStorage extends Storage {
     }
   }
 
-  /** The bytes, wherever they are now: not to be kept, written or shown. Numeric dtypes only. */
+  /** The bytes, wherever they are now: to be read or written at once, neither kept nor shown. Not for strings. */
   bytes(): Uint8Array<ArrayBuffer> {
     const { buffer, byteOffset, BYTES_PER_ELEMENT } = this.#array as NumericData;
     const start = this.#at < 0 ? byteOffset : byteOffset + this.#at * BYTES_PER_ELEMENT;

@@ -10,10 +10,9 @@ import { makeTensor, storageOf, type Tensor } from "./tensor.ts";
 
 export { arrayOf, dtypeOfOnnx, elementByteLength, onnxElementType } from "./dtype.ts";
 export type { Data, Storage, StorageKind } from "./storage.ts";
-export type { NativeOwner } from "./native_block.ts";
 export type { Layout } from "./tensor.ts";
 export { HeapStorage, heapStorage } from "./heap_storage.ts";
-export { NativeStorage, nativeStorage, zeroedNativeStorage } from "./native_storage.ts";
+export { adoptedNativeStorage, NativeStorage, zeroedNativeStorage } from "./native_storage.ts";
 export { isTensor, makeTensor, storageOf } from "./tensor.ts";
 
 /** Keeps the tensor's memory while C reads it. @throws {ReferenceError} DISPOSED @throws {TypeError} TENSOR_BUSY while a write pin is on it */
@@ -43,8 +42,8 @@ export function checkHeap(tensor: Tensor): void {
 }
 
 /**
- * A heap tensor's bytes, wherever they are now: to be copied from at once, neither kept, written nor shown. For numeric
- * dtypes; `undefined` when the tensor does not lie in the heap.
+ * A heap tensor's bytes, wherever they are now: to be read or written at once, neither kept nor shown. Not for
+ * strings; `undefined` when the tensor does not lie in the heap.
  */
 export function heapBytes(tensor: Tensor): Uint8Array<ArrayBuffer> | undefined {
   const storage = storageOf(tensor);

@@ -4,8 +4,12 @@ import { ffi, type Pointer } from "../../ffi/mod.ts";
 export interface NativeOwner {
   /** Gives the memory back: nothing in JavaScript can reach it. */
   release(): void;
-  /** Leaves memory alone for ever: a buffer over it was transferred, and nobody can know who reads it. */
-  abandon(): void;
+  /**
+   * Never gives the memory back: a buffer over it was transferred, and nobody can know who reads it.
+   *
+   * @param disposed whether the tensor was disposed, and not only dropped
+   */
+  abandon(disposed: boolean): void;
 }
 
 /** Native memory and the ArrayBuffers over it, which it outlives. */
@@ -47,18 +51,15 @@ export class NativeBlock {
 
   /** Detaches every buffer over it, then gives the memory back. */
   dispose(): void {
-    this.#end((buffer) => {
-      buffer.transfer(0);
-      return buffer.detached; // Bun silently leaves it attached while the system reads from it or writes to it
-    });
+    this.#end(true);
   }
 
   /** Gives the memory back once every buffer over it was collected. */
   drop(): void {
-    this.#end(() => false);
+    this.#end(false);
   }
 
-  #end(detach: (buffer: ArrayBuffer) => boolean): void {
+  #end(disposed: boolean): void {
     this.attachment?.[Symbol.dispose]();
     this.attachment = undefined;
     const windows = [...this.#windows ?? []].map((ref) => ref.deref());
@@ -66,11 +67,11 @@ export class NativeBlock {
     this.#whole = this.#windows = undefined;
     if (buffers.some((buffer) => buffer.detached)) this.#awaited = Infinity;
     for (const buffer of buffers) {
-      if (buffer.detached || detach(buffer)) continue;
+      if (buffer.detached || (disposed && detach(buffer))) continue;
       this.#awaited++;
       NativeBlock.#buffers.register(buffer, this);
     }
-    if (this.#awaited === Infinity) this.#owner.abandon();
+    if (this.#awaited === Infinity) this.#owner.abandon(disposed);
     else if (this.#awaited === 0) this.#owner.release();
   }
 
@@ -79,6 +80,11 @@ export class NativeBlock {
   }
 
   static readonly #buffers = new FinalizationRegistry<NativeBlock>((block) => block.#collected());
+}
+
+function detach(buffer: ArrayBuffer): boolean {
+  buffer.transfer(0);
+  return buffer.detached; // Bun silently leaves it attached while the system reads from it or writes to it
 }
 
 const collectedWindows = new FinalizationRegistry<

@@ -3,7 +3,7 @@ import type { Pointer } from "../../ffi/mod.ts";
 import { MemoryError, rangeError, typeError } from "../errors.ts";
 import { countHandle, Handle } from "../handle.ts";
 import { arrayOf, type DType, type NumericData, type NumericDType } from "./dtype.ts";
-import { NativeBlock, type NativeOwner } from "./native_block.ts";
+import { NativeBlock } from "./native_block.ts";
 import { Storage } from "./storage.ts";
 
 const WHOLE_UP_TO = 2 ** 32;
@@ -72,18 +72,28 @@ export class NativeStorage extends Storage {
 
 const dropped = new FinalizationRegistry<NativeBlock>((block) => block.drop());
 
-/** A storage over memory that somebody else allocated, such as an OrtValue, and that `owner` ends. */
-export function nativeStorage(pointer: Pointer, byteLength: number, owner: NativeOwner): NativeStorage {
+/**
+ * A storage over memory that somebody else allocated, such as an OrtValue's.
+ *
+ * @param release gives the memory back
+ * @param abandon is called in its place when that may never happen, because a buffer over it was transferred away
+ */
+export function adoptedNativeStorage(
+  pointer: Pointer,
+  byteLength: number,
+  release: () => void,
+  abandon: () => void = () => {},
+): NativeStorage {
   countHandle("tensor", 1);
   const block = new NativeBlock(pointer, byteLength, {
     release() {
       countHandle("tensor", -1);
-      owner.release();
+      release();
     },
     abandon() {
       countHandle("tensor", -1);
       countHandle("abandoned tensor", 1);
-      owner.abandon();
+      abandon();
     },
   });
   return new NativeStorage(block);
@@ -98,10 +108,10 @@ export function zeroedNativeStorage(byteLength: number): NativeStorage {
       handle.take();
       release(allocation);
     },
-    abandon() {
+    abandon(disposed) {
       handle.take();
       countHandle("abandoned tensor", 1);
-      vacate(allocation);
+      if (disposed) vacate(allocation);
     },
   });
   return new NativeStorage(block);

@@ -1,6 +1,5 @@
-import { MemoryError, rangeError, typeError } from "../errors.ts";
+import { rangeError, typeError } from "../errors.ts";
 import {
-  arrayOf,
   checkDType,
   type DataOf,
   type DType,
@@ -11,11 +10,11 @@ import {
 } from "./dtype.ts";
 import { gather } from "./gather.ts";
 import { heapStorage } from "./heap_storage.ts";
-import { zeroedNativeStorage } from "./native_storage.ts";
 import { copyShape, elementCount, isRowMajor, rowMajorStrides, showShape } from "./shape.ts";
-import type { Data, Storage, StorageKind } from "./storage.ts";
+import type { Storage, StorageKind } from "./storage.ts";
 import { borrowArray, dtypeOfArray, holdsBitsOf } from "./typed_arrays.ts";
 import { convertValues } from "./values.ts";
+import { zeroedStorage } from "./zeroed_storage.ts";
 
 /** What `makeTensor` takes beside what every tensor has. */
 export interface Layout {
@@ -120,7 +119,7 @@ export class Tensor<D extends DType = DType> implements Disposable {
     shape?: readonly number[],
     dtype?: DType,
   ): Tensor {
-    const own = dtypeOfArray(data), wanted = dtype ?? own;
+    const own = typeof data === "object" && data !== null ? dtypeOfArray(data) : undefined, wanted = dtype ?? own;
     if (wanted === undefined || (own === undefined && !Array.isArray(data))) throw notAnArray(data);
     if (dtype !== undefined) checkDType(dtype);
     const dimensions = shape === undefined ? [data.length] : copyShape(shape);
@@ -133,7 +132,7 @@ export class Tensor<D extends DType = DType> implements Disposable {
     }
     const array = own !== undefined && holdsBitsOf(own, wanted)
       ? borrowArray(data as NumericArray, own, wanted as NumericDType)
-      : convertValues(data, wanted);
+      : convertValues(data, size, wanted);
     return new Tensor(wanted, dimensions, false, heapStorage(array));
   }
 
@@ -296,30 +295,4 @@ function notAnArray(data: unknown): TypeError {
   return Array.isArray(data)
     ? typeError("INVALID_DTYPE", "Cannot make a tensor of a plain array: its dtype must be given")
     : typeError("INVALID_ARGUMENT", `Cannot make a tensor: a typed array or an array wanted, ${typeof data} found`);
-}
-
-function zeroedStorage(dtype: DType, size: number, storage: "heap" | "native"): Storage {
-  if (storage === "native") {
-    if (dtype !== "string") return zeroedNativeStorage(size * elementByteLength(dtype));
-    throw typeError("INVALID_DTYPE", "Cannot make a native tensor of strings: they lie in the heap only");
-  }
-  if (storage !== "heap") {
-    throw typeError(
-      "INVALID_ARGUMENT",
-      `Cannot make a tensor: storage is "heap" or "native", found ${String(storage)}`,
-    );
-  }
-  try {
-    return heapStorage(zeroedArray(dtype, size));
-  } catch (cause) {
-    const neededBytes = size * elementByteLength(dtype);
-    throw new MemoryError("OUT_OF_MEMORY", `Cannot make a heap tensor of ${size} elements of ${dtype}`, {
-      cause,
-      neededBytes,
-    });
-  }
-}
-
-function zeroedArray(dtype: DType, size: number): Data {
-  return dtype === "string" ? new Array<string>(size).fill("") : new (arrayOf(dtype))(size);
 }

@@ -39,13 +39,12 @@ function real(value: unknown, index: number, dtype: DType): number {
 }
 
 /**
- * A copy of plain values as a dtype's array. Floats are rounded as the dtype does it; whole numbers must fit.
+ * A copy of the first `length` plain values as a dtype's array. Floats are rounded as the dtype does it; whole numbers must fit.
  *
  * @throws {TypeError} INVALID_DTYPE when a value is of another type
  * @throws {RangeError} OUT_OF_RANGE when a value does not fit
  */
-export function convertValues(values: ArrayLike<unknown>, dtype: DType): Data {
-  const { length } = values;
+export function convertValues(values: ArrayLike<unknown>, length: number, dtype: DType): Data {
   if (dtype === "string") {
     return Array.from({ length }, (_, i) => {
       const value = values[i];
