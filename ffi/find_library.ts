@@ -41,6 +41,8 @@ export interface Search {
   readonly found?: FoundLibrary;
   /** What was searched before, in order. */
   readonly tried: readonly Attempt[];
+  /** Set when the search ended because a path that was given is no library. */
+  readonly given?: Attempt;
 }
 
 /** The environment variables that name the library, in their order: Coload's own, and the one other bindings read. */
@@ -101,7 +103,7 @@ export function findOnnxRuntime(options: FindOptions = {}): Search {
     } catch (error) {
       tried.push({ how, reason: reasonOf(error) });
     }
-    if (final && !empty) break;
+    if (final && !empty) return { tried, given: tried.at(-1)! };
   }
   return { tried };
 }

@@ -41,17 +41,23 @@ export function describeAttempts(tried: readonly Attempt[]): string[] {
  * @throws {LibraryError} `LIBRARY_NOT_FOUND` when there is none, with all that was tried and what mends it.
  */
 export function locateOnnxRuntime(options: FindOptions = {}): FoundLibrary {
-  const { found, tried } = findOnnxRuntime(options);
+  const { found, tried, given } = findOnnxRuntime(options);
   if (found !== undefined) return found;
+  throw new LibraryError("LIBRARY_NOT_FOUND", given === undefined ? foundNowhere(tried) : notAsGiven(given));
+}
+
+function notAsGiven({ how, path, reason }: Attempt): string {
+  return `Cannot find the onnxruntime library where the ${how} says, ${path}: ${reason}\n` +
+    "Correct it, or give none, and it is searched for";
+}
+
+function foundNowhere(tried: readonly Attempt[]): string {
   const permissions = [...new Set(tried.flatMap(({ reason }) => reason.match(/^needs (--allow-\w+)$/)?.[1] ?? []))];
-  throw new LibraryError(
-    "LIBRARY_NOT_FOUND",
-    [
-      "Cannot find the onnxruntime library: it is in none of these places",
-      ...describeAttempts(tried).map((line) => `  - ${line}`),
-      ...(permissions.length === 0 ? [] : [`Let Deno look in all of them: ${permissions.join(" ")}`]),
-      `Install it: ${installCommand()}`,
-      `Or name the one you have: ${LIBRARY_VARIABLES[0]}=/path/to/the/library, or configure({ library })`,
-    ].join("\n"),
-  );
+  return [
+    "Cannot find the onnxruntime library: it is in none of these places",
+    ...describeAttempts(tried).map((line) => `  - ${line}`),
+    ...(permissions.length === 0 ? [] : [`Let Deno look in all of them: ${permissions.join(" ")}`]),
+    `Install it: ${installCommand()}`,
+    `Or name the one you have: ${LIBRARY_VARIABLES[0]}=/path/to/the/library, or configure({ library })`,
+  ].join("\n");
 }

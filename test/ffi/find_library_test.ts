@@ -38,9 +38,8 @@ describe("findOnnxRuntime", () => {
   it("looks nowhere else when what is given is not there", () => {
     const library = folder.join("absent.so");
     process.env.COLOAD_ONNXRUNTIME = folder.write("other.so");
-    assert.deepEqual(findOnnxRuntime({ library }), {
-      tried: [{ how: "option library", path: library, reason: "no such file or folder" }],
-    });
+    const given = { how: "option library", path: library, reason: "no such file or folder" };
+    assert.deepEqual(findOnnxRuntime({ library }), { tried: [given], given });
   });
 
   it("says that a given folder holds none", () => {
