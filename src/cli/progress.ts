@@ -9,6 +9,7 @@ export class DownloadBar implements Disposable {
   readonly #bar: cliProgress.SingleBar;
   /** The bar hides the cursor: an exit in the middle must show it again. */
   readonly #stop = () => this.#bar.stop();
+  #shown = false;
 
   constructor(title: string) {
     this.#bar = new cliProgress.SingleBar({
@@ -19,14 +20,19 @@ export class DownloadBar implements Disposable {
       hideCursor: true,
       clearOnComplete: true,
     });
-    this.#bar.start(0, 0);
-    process.once("exit", this.#stop);
   }
 
   /** So many bytes are there, of so many. */
   update(bytes: number, total: number | undefined): void {
-    this.#bar.setTotal(Math.ceil((total ?? bytes) / MEGABYTE));
-    this.#bar.update(Math.ceil(bytes / MEGABYTE));
+    const megabytes = Math.ceil(bytes / MEGABYTE), of = Math.ceil((total ?? bytes) / MEGABYTE);
+    if (this.#shown) {
+      this.#bar.setTotal(of);
+      this.#bar.update(megabytes);
+    } else {
+      this.#shown = true;
+      process.once("exit", this.#stop);
+      this.#bar.start(of, megabytes);
+    }
   }
 
   [Symbol.dispose](): void {
