@@ -3,6 +3,7 @@ import { cstring } from "./cstring.ts";
 
 const SIGNATURES = {
   __errno_location: { parameters: [], result: "pointer" }, // int *(void)
+  aligned_alloc: { parameters: ["usize", "usize"], result: "pointer" }, // (size_t alignment, size_t size)
   close: { parameters: ["i32"], result: "i32" }, // (int fd)
   dlerror: { parameters: [], result: "pointer" }, // char *(void)
   dlopen: { parameters: ["buffer", "i32"], result: "pointer" }, // (const char *path, int flags)
@@ -31,6 +32,7 @@ const SIGNATURES = {
   readlink: { parameters: ["buffer", "buffer", "usize"], result: "i64" }, // (const char *path, char *target, size_t length)
   send: { parameters: ["i32", "pointer", "usize", "i32"], result: "i64" }, // (int socket, const void *bytes, size_t length, int flags)
   setenv: { parameters: ["buffer", "buffer", "i32"], result: "i32" }, // (const char *name, const char *value, int overwrite)
+  free: { parameters: ["pointer"], result: "void" }, // (void *memory)
   getenv: { parameters: ["buffer"], result: "pointer" }, // char *(const char *name)
   socketpair: { parameters: ["i32", "i32", "i32", "pointer"], result: "i32" }, // (int domain, int type, int protocol, int fds[2])
   strerror: { parameters: ["i32"], result: "pointer" }, // char *(int error)

@@ -21,7 +21,7 @@ export interface Ort extends OnnxRuntimeLibrary {
 
 /** Threads that load models; a long load keeps no run waiting. */
 const LOAD_THREADS = 4;
-const ORT_LOGGING_LEVEL_ERROR = 3, ORT_DEVICE_ALLOCATOR = 0, ORT_MEM_TYPE_DEFAULT = 0;
+const ORT_LOGGING_LEVEL_FATAL = 4, ORT_DEVICE_ALLOCATOR = 0, ORT_MEM_TYPE_DEFAULT = 0;
 
 let started: Ort | undefined;
 let starting: Promise<Ort> | undefined;
@@ -43,7 +43,7 @@ function createEnv(api: OrtApi): Pointer {
   must(api, api.SetGlobalIntraOpNumThreads(options, threads));
   must(api, api.SetGlobalInterOpNumThreads(options, 1));
   must(api, api.SetGlobalSpinControl(options, allowSpinning ? 1 : 0));
-  must(api, api.CreateEnvWithGlobalThreadPools(ORT_LOGGING_LEVEL_ERROR, cstring("coload"), options, a));
+  must(api, api.CreateEnvWithGlobalThreadPools(ORT_LOGGING_LEVEL_FATAL, cstring("coload"), options, a));
   const env = pointerIn()!;
   api.ReleaseThreadingOptions(options);
   return env;

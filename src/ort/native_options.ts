@@ -8,7 +8,7 @@ import { check } from "./status.ts";
 
 const ORT_PARALLEL = 1;
 const LEVEL = { disabled: 0, basic: 1, extended: 2, all: 99 } as const;
-const LOG_ERROR = 3;
+const LOG_FATAL = 4; // errors are thrown; they need not be printed as well
 
 /** What onnxruntime calls the providers that users know by a short name. */
 const LONG_NAMES: Readonly<Record<string, string>> = {
@@ -99,7 +99,7 @@ function apply(target: Pointer, options: NativeSessionOptions): void {
   }
   if (options.enableCpuMemArena === false) check(api.DisableCpuMemArena(target), doing);
   if (options.enableProfiling) check(api.EnableProfiling(target, cstring("onnxruntime_profile_")), doing);
-  check(api.SetSessionLogSeverityLevel(target, options.logSeverityLevel ?? LOG_ERROR), doing);
+  check(api.SetSessionLogSeverityLevel(target, options.logSeverityLevel ?? LOG_FATAL), doing);
   for (const [key, value] of Object.entries(options.extra ?? {})) {
     check(api.AddSessionConfigEntry(target, cstring(key), cstring(value)), `set session option "${key}"`);
   }

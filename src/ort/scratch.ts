@@ -32,15 +32,22 @@ export function pointerIn(cell: 0 | 1 | 2 = 0): Pointer | null {
   return ffi.pointer(scratch().words[cell]!);
 }
 
-/** An array of C strings. What it points at lives as long as the result is kept. */
+/** An array of C strings in one piece of memory, so that lending the pointers keeps the strings as well. */
 export class CStrings {
-  /** `const char *const *`, as a buffer to lend. */
+  /** `const char *const *`, to lend. Never empty: an empty array has no address. */
   readonly pointers: BigUint64Array<ArrayBuffer>;
-  readonly #strings: readonly Uint8Array<ArrayBuffer>[];
 
+  /** @throws {TypeError} when one of them holds a NUL */
   constructor(texts: readonly string[]) {
-    this.#strings = texts.map(cstring);
-    this.pointers = new BigUint64Array(Math.max(1, texts.length)); // an empty array has no address
-    this.#strings.forEach((bytes, i) => this.pointers[i] = ffi.address(ffi.of(bytes)));
+    const strings = texts.map(cstring), count = Math.max(1, texts.length);
+    const bytes = new Uint8Array(strings.reduce((sum, string) => sum + string.length, count * 8));
+    this.pointers = new BigUint64Array(bytes.buffer, 0, count);
+    const base = ffi.address(ffi.of(bytes));
+    let at = count * 8;
+    strings.forEach((string, i) => {
+      bytes.set(string, at);
+      this.pointers[i] = base + BigInt(at);
+      at += string.length;
+    });
   }
 }

@@ -28,7 +28,7 @@ export interface SessionOptions {
   enableCpuMemArena?: boolean;
   /** Writes a profile in the working directory when the session is released. Default: `false`. */
   enableProfiling?: boolean;
-  /** 0 verbose, 1 info, 2 warning, 3 error, 4 fatal. Default: 3. */
+  /** 0 verbose, 1 info, 2 warning, 3 error, 4 fatal. Default: 4, since errors are thrown. */
   logSeverityLevel?: 0 | 1 | 2 | 3 | 4;
   /** Further session configuration entries, by onnxruntime's own keys. */
   extra?: Record<string, string>;

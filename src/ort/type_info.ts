@@ -1,5 +1,5 @@
 import { ffi, type Pointer } from "../../ffi/mod.ts";
-import { type DType, DTYPE_OF_ELEMENT_TYPE } from "../tensor/dtype.ts";
+import { type DType, dtypeOfOnnx } from "../tensor/dtype.ts";
 import { ort } from "./environment.ts";
 import { count, pointerIn, scratch } from "./scratch.ts";
 import { check } from "./status.ts";
@@ -32,7 +32,7 @@ const UNSUPPORTED: Readonly<Record<number, string>> = {
 
 /** The contract's name for an element type of ONNX; a description for one that Coload has no array for. */
 export function dtypeName(elementType: number): DType | (string & Record<never, never>) {
-  return DTYPE_OF_ELEMENT_TYPE[elementType] ?? UNSUPPORTED[elementType] ?? `element type ${elementType}`;
+  return dtypeOfOnnx(elementType) ?? UNSUPPORTED[elementType] ?? `element type ${elementType}`;
 }
 
 function describeTensor(info: Pointer): TypeDescription {

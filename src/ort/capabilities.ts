@@ -1,0 +1,51 @@
+import { ffi } from "../../ffi/mod.ts";
+import { LibraryError } from "../errors.ts";
+import { startOrt } from "./environment.ts";
+
+/** What works here, and why not what does not. */
+export interface Capabilities {
+  /** The runtime and its version. */
+  readonly runtime: string;
+  /** The onnxruntime in use; `undefined` where there is none, and then `problem` says why. */
+  readonly library:
+    | {
+      readonly path: string;
+      readonly version: string;
+      /** How it was found. */
+      readonly how: string;
+      /** Other onnxruntimes that this process has loaded. */
+      readonly others: readonly string[];
+    }
+    | undefined;
+  /** Why there is no library. */
+  readonly problem: LibraryError | undefined;
+  /** Execution providers that the library was built with. */
+  readonly providers: readonly string[];
+  /** `"fast"` when C is called at C speed; otherwise why each call costs microseconds. */
+  readonly calls: string;
+  /** `"native"` when asynchronous calls run on native threads; otherwise why not. */
+  readonly threads: string;
+}
+
+/**
+ * What works here. Finds and opens onnxruntime, and does not throw where that fails.
+ *
+ * @example
+ * ```ts
+ * import { capabilities } from "@coload/onnx";
+ *
+ * const { library, providers, calls } = await capabilities();
+ * console.log(library?.version, providers, calls);
+ * ```
+ */
+export async function capabilities(): Promise<Capabilities> {
+  const threads = asynchronousCalls();
+  try {
+    const { path, version, how, others, providers, fast } = await startOrt();
+    const library = { path, version, how, others };
+    return { runtime: ffi.runtime, library, problem: undefined, providers, calls: fast === true ? "fast" : fast, threads };
+  } catch (problem) {
+    if (!(problem instanceof LibraryError)) throw problem;
+    return { runtime: ffi.runtime, library: undefined, problem, providers: [], calls: "unknown", threads };
+  }
+}

@@ -1,0 +1,219 @@
+import { cstring } from "../../ffi/cstring.ts";
+import { ffi, type Pointer } from "../../ffi/mod.ts";
+import { callNative } from "../../ffi/process/calls.ts";
+import { disposedError, rangeError, typeError } from "../errors.ts";
+import { Handle } from "../handle.ts";
+import { ort } from "../ort/environment.ts";
+import { pointerIn, scratch } from "../ort/scratch.ts";
+import { check } from "../ort/status.ts";
+import { isTensor, type Storage, storageOf } from "../tensor/internal.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { checkFeed, refuseFeed, refuseUnknownFeeds } from "./feed.ts";
+import { checkTarget } from "./output.ts";
+import type { Reference } from "./reference.ts";
+import type { Feeds } from "./run_options.ts";
+import { checkShape, type Port, type SessionCore } from "./session_core.ts";
+import { valueOf } from "./tensor_value.ts";
+
+/** Makes a binding. For the session. */
+export let makeBinding: (
+  core: SessionCore,
+  reference: Reference,
+  feeds: Feeds,
+  outputs: Record<string, Tensor>,
+) => Binding;
+
+const DOING = "run the binding";
+
+function bindable(what: string, tensor: Tensor): Storage {
+  const storage = storageOf(tensor);
+  if (storage.kind === "heap") {
+    throw typeError("UNSUPPORTED", `Cannot bind "${what}": a native or shared tensor wanted, a heap tensor found`);
+  }
+  return storage;
+}
+
+/**
+ * A session's inputs and outputs tied to memory once and for all, so that a run resolves nothing. It borrows its
+ * tensors: write the inputs, run, read the outputs.
+ *
+ * @example
+ * ```ts ignore
+ * import { models, Tensor } from "@coload/onnx";
+ *
+ * using session = await models.load("counter.onnx");
+ * using x = Tensor.zeros("float32", [1], { storage: "native" });
+ * using state = Tensor.zeros("float32", [1], { storage: "native" });
+ * using y = Tensor.zeros("float32", [1], { storage: "native" });
+ * using next = Tensor.zeros("float32", [1], { storage: "native" });
+ * using binding = session.bind({ x, state }, { y, next_state: next });
+ * for (const sample of [1, 2, 3]) {
+ *   x.data[0] = sample;
+ *   binding.runSync();
+ *   binding.swap("state", "next_state"); // what came out goes in next
+ * }
+ * ```
+ */
+export class Binding implements Disposable {
+  readonly #core: SessionCore;
+  readonly #reference: Reference;
+  readonly #handle: Handle;
+  readonly #pointer: Pointer;
+  readonly #inputs: Record<string, Tensor> = Object.create(null);
+  readonly #outputs: Record<string, Tensor> = Object.create(null);
+  #reads: Storage[] = [];
+  #writes: Storage[] = [];
+  #running = 0;
+  #disposed = false;
+
+  private constructor(core: SessionCore, reference: Reference, feeds: Feeds, outputs: Record<string, Tensor>) {
+    this.#core = core;
+    this.#reference = reference;
+    refuseUnknownFeeds(core, feeds);
+    const inputs = [...core.inputs, ...core.overridable.filter((port) => port.name in feeds)].map((port) => {
+      const tensor: unknown = feeds[port.name];
+      if (!isTensor(tensor)) refuseFeed(core, port.name, port, tensor);
+      checkFeed(port, tensor);
+      checkShape(port, tensor.shape);
+      bindable(port.name, tensor);
+      return { port, tensor };
+    });
+    const targets = Object.entries(outputs).map(([name, tensor]) => {
+      const port = core.outputs[core.outputPort(name)]!;
+      if (!isTensor(tensor)) throw typeError("INVALID_ARGUMENT", `Cannot bind output "${name}": a Tensor wanted`);
+      checkTarget(port, tensor, bindable(name, tensor), true);
+      return { port, tensor };
+    });
+    check(core.api.CreateIoBinding(core.pointer, scratch().a), "make a binding");
+    this.#pointer = pointerIn()!;
+    const release = ffi.pointer(ort().address("ReleaseIoBinding"))!;
+    this.#handle = new Handle("binding", this.#pointer, { release });
+    for (const { port, tensor } of inputs) this.#bindInput(port, tensor);
+    for (const { port, tensor } of targets) this.#bindOutput(port, tensor);
+    this.#resolve();
+    reference.begin();
+  }
+
+  static {
+    makeBinding = (core, reference, feeds, outputs) => new Binding(core, reference, feeds, outputs);
+  }
+
+  /** The tensors that go in, by name, as they are bound now. */
+  get inputs(): Readonly<Record<string, Tensor>> {
+    return this.#inputs;
+  }
+
+  /** The tensors that come out, by name, as they are bound now. */
+  get outputs(): Readonly<Record<string, Tensor>> {
+    return this.#outputs;
+  }
+
+  /** Runs on this thread. @throws {OrtError} @throws {TypeError} TENSOR_BUSY @throws {ReferenceError} DISPOSED */
+  runSync(): void {
+    this.#pin();
+    try {
+      const status = this.#core.api.RunWithBinding(this.#core.pointer, null, this.#pointer);
+      if (status !== null) check(status, DOING);
+    } finally {
+      this.#unpin();
+    }
+  }
+
+  /** Runs on a native thread; its outputs are busy until it resolves. @throws as {@linkcode Binding.runSync} */
+  async run(): Promise<void> {
+    this.#pin();
+    this.#running++;
+    this.#reference.begin();
+    try {
+      const fn = ort().address("RunWithBinding");
+      const status = await callNative("run", fn, [this.#core.address, 0n, this.#handle.address]);
+      check(ffi.pointer(status), DOING);
+    } finally {
+      this.#unpin();
+      this.#running--;
+      if (this.#disposed) this.#release();
+      this.#reference.end();
+    }
+  }
+
+  /**
+   * Exchanges the tensors of an input and an output, so that the state which came out goes in next. Copies nothing.
+   *
+   * @throws {TypeError} UNKNOWN_FEED or UNKNOWN_OUTPUT for what is not bound; INVALID_DTYPE; TENSOR_BUSY during a run
+   * @throws {RangeError} INVALID_SHAPE when the two differ
+   */
+  swap(input: string, output: string): void {
+    this.#use();
+    const into = this.#inputs[input], out = this.#outputs[output];
+    if (into === undefined) throw typeError("UNKNOWN_FEED", `Cannot swap "${input}": no such input is bound`);
+    if (out === undefined) throw typeError("UNKNOWN_OUTPUT", `Cannot swap "${output}": no such output is bound`);
+    if (this.#running > 0) throw typeError("TENSOR_BUSY", `Cannot swap "${input}" and "${output}": a run is in flight`);
+    if (into.dtype !== out.dtype) {
+      throw typeError("INVALID_DTYPE", `Cannot swap "${input}" and "${output}": ${into.dtype} against ${out.dtype}`);
+    }
+    if (into.shape.length !== out.shape.length || into.shape.some((size, i) => size !== out.shape[i])) {
+      const shapes = `[${into.shape.join(", ")}] against [${out.shape.join(", ")}]`;
+      throw rangeError("INVALID_SHAPE", `Cannot swap "${input}" and "${output}": ${shapes}`);
+    }
+    this.#bindInput(this.#port(input), out);
+    this.#bindOutput(this.#core.outputs[this.#core.outputPort(output)]!, into);
+    this.#resolve();
+  }
+
+  /** Unties the tensors, which stay their owner's; a run in flight finishes first. */
+  [Symbol.dispose](): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    if (this.#running === 0) this.#release();
+  }
+
+  #port(input: string): Port {
+    return [...this.#core.inputs, ...this.#core.overridable].find((port) => port.name === input)!;
+  }
+
+  #bindInput(port: Port, tensor: Tensor): void {
+    const value = ffi.pointer(valueOf(tensor, storageOf(tensor)));
+    check(this.#core.api.BindInput(this.#pointer, cstring(port.name), value), `bind "${port.name}"`);
+    this.#inputs[port.name] = tensor;
+  }
+
+  #bindOutput(port: Port, tensor: Tensor): void {
+    const value = ffi.pointer(valueOf(tensor, storageOf(tensor)));
+    check(this.#core.api.BindOutput(this.#pointer, cstring(port.name), value), `bind "${port.name}"`);
+    this.#outputs[port.name] = tensor;
+  }
+
+  #resolve(): void {
+    this.#reads = Object.values(this.#inputs).map(storageOf);
+    this.#writes = Object.values(this.#outputs).map(storageOf);
+  }
+
+  #use(): void {
+    if (this.#disposed) throw disposedError("a binding");
+  }
+
+  #pin(): void {
+    this.#use();
+    let reads = 0, writes = 0;
+    try {
+      for (; reads < this.#reads.length; reads++) this.#reads[reads]!.pinRead();
+      for (; writes < this.#writes.length; writes++) this.#writes[writes]!.pinWrite();
+    } catch (error) {
+      while (reads > 0) this.#reads[--reads]!.unpinRead();
+      while (writes > 0) this.#writes[--writes]!.unpinWrite();
+      throw error;
+    }
+  }
+
+  #unpin(): void {
+    for (const storage of this.#reads) storage.unpinRead();
+    for (const storage of this.#writes) storage.unpinWrite();
+  }
+
+  #release(): void {
+    const pointer = this.#handle.take();
+    if (pointer === null) return;
+    this.#core.api.ReleaseIoBinding(pointer);
+    this.#reference.end();
+  }
+}

@@ -1,0 +1,89 @@
+import { ffi } from "../../ffi/mod.ts";
+import { typeError } from "../errors.ts";
+import { createStringValue, createTensorValue } from "../ort/value.ts";
+import type { NumericData, NumericDType } from "../tensor/dtype.ts";
+import { type HeapStorage, storageOf } from "../tensor/internal.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import type { Frame } from "./frame.ts";
+import type { Feeds } from "./run_options.ts";
+import { checkShape, type Port, type SessionCore } from "./session_core.ts";
+import { Stage } from "./stage.ts";
+import { valueOf } from "./tensor_value.ts";
+
+/** Larger heap tensors are lent to a synchronous run instead of copied. */
+export const LEND_FROM = 1 << 16;
+
+const list = (ports: readonly Port[]): string => ports.map(({ name, info }) => `${name} (${info.dtype})`).join(", ");
+
+/** Says what is wrong with a feed that is no tensor. @throws {TypeError} MISSING_FEED, UNKNOWN_FEED or INVALID_ARGUMENT */
+export function refuseFeed(core: SessionCore, name: string, port: Port | undefined, found: unknown): never {
+  if (port === undefined) {
+    throw typeError("UNKNOWN_FEED", `Cannot feed "${name}": the model's inputs are ${list(core.inputs)}`);
+  }
+  if (found === undefined) {
+    throw typeError("MISSING_FEED", `Cannot run without input "${name}": the model's inputs are ${list(core.inputs)}`);
+  }
+  const what = found === null ? "null" : typeof found === "object" ? found.constructor?.name ?? "object" : typeof found;
+  throw typeError("INVALID_ARGUMENT", `Cannot feed "${name}": a Tensor wanted, ${what} found`);
+}
+
+/** @throws {TypeError} UNKNOWN_FEED for a key that is neither an input nor an initializer that may be replaced */
+export function refuseUnknownFeeds(core: SessionCore, feeds: Feeds): void {
+  for (const name of Object.keys(feeds)) {
+    const known = (port: Port): boolean => port.name === name;
+    if (!core.inputs.some(known) && !core.overridable.some(known)) refuseFeed(core, name, undefined, undefined);
+  }
+}
+
+/** Refuses a tensor of another dtype than the input's. @throws {TypeError} INVALID_DTYPE or NOT_A_TENSOR */
+export function checkFeed(port: Port, tensor: Tensor): void {
+  if (port.dtype === undefined || port.info.kind === "sequence" || port.info.kind === "map") {
+    throw typeError(
+      "NOT_A_TENSOR",
+      `Cannot feed "${port.name}": the model wants ${port.info.dtype}, which is no tensor`,
+    );
+  }
+  if (tensor.dtype !== port.dtype) {
+    throw typeError("INVALID_DTYPE", `Cannot feed "${port.name}": ${port.dtype} wanted, ${tensor.dtype} found`);
+  }
+}
+
+/**
+ * Checks a feed and puts its value at a position of the run. Native and shared tensors go by reference and stay
+ * pinned; small heap tensors and all of an asynchronous run are copied; large ones are lent.
+ *
+ * @param stage index of the input's stage, apart from its position for initializers that are replaced
+ */
+export function bindFeed(frame: Frame, position: number, port: Port, tensor: Tensor, stage: number = position): void {
+  if (tensor.dtype !== port.dtype || port.info.kind !== "tensor") checkFeed(port, tensor);
+  const storage = storageOf(tensor), { shape } = tensor;
+  storage.checkReadable();
+  if (shape !== frame.checkedShapes[stage]) {
+    checkShape(port, shape);
+    frame.checkedShapes[stage] = shape;
+  }
+  if (storage.kind !== "heap") {
+    frame.inputSlots[position] = valueOf(tensor, storage);
+    storage.pinRead();
+    frame.reading.push(storage);
+    return;
+  }
+  storage.check();
+  if (tensor.dtype === "string") {
+    const strings = storage.data("string") as string[];
+    frame.inputSlots[position] = frame.addTransient(createStringValue(strings, shape, port.elementType));
+    return;
+  }
+  const { byteLength } = storage;
+  if (!frame.asynchronous && byteLength > LEND_FROM) {
+    const data = storage.data(tensor.dtype) as NumericData;
+    frame.lent.push(data);
+    frame.inputSlots[position] = frame.addTransient(
+      createTensorValue(ffi.of(data), byteLength, shape, port.elementType),
+    );
+    return;
+  }
+  const staged = frame.inputStages[stage] ??= new Stage(port.dtype as NumericDType, byteLength);
+  frame.inputSlots[position] = staged.fit(shape, byteLength);
+  staged.bytes.set((storage as HeapStorage).bytes());
+}

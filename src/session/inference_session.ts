@@ -1,0 +1,190 @@
+import { ffi } from "../../ffi/mod.ts";
+import { disposedError } from "../errors.ts";
+import { Handle } from "../handle.ts";
+import { ort } from "../ort/environment.ts";
+import { type ModelMetadata, readModelMetadata } from "../ort/model_metadata.ts";
+import type { ModelSource } from "../ort/model_source.ts";
+import { arenaStatistics } from "../ort/session_memory.ts";
+import { checkOptionNames, type SessionOptions } from "../ort/session_options.ts";
+import type { ValueInfo } from "../ort/type_info.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { Binding, makeBinding } from "./binding.ts";
+import { createNativeSession, releaseNativeSession, type WeightMemory } from "./native_session.ts";
+import { Reference } from "./reference.ts";
+import { run, runSync } from "./run.ts";
+import type { Feeds, RunOptions, RunSyncOptions } from "./run_options.ts";
+import { SessionCore } from "./session_core.ts";
+import type { Tensors } from "./tensors.ts";
+
+/** A model that can be run, in this process or in another. */
+export interface Model {
+  /** What it wants. */
+  readonly inputs: readonly ValueInfo[];
+  /** What it gives. */
+  readonly outputs: readonly ValueInfo[];
+  /** Runs it while the event loop goes on. */
+  run(feeds: Feeds, options?: RunOptions): Promise<Tensors>;
+  /** Runs it on the calling thread. */
+  runSync(feeds: Feeds, options?: RunSyncOptions): Tensors;
+}
+
+/** What a session holds, in bytes. */
+export interface SessionMemory {
+  /** Its weights, as they are laid out for computing. */
+  readonly weights: number;
+  /** What its arena took from the system for activations, up to now. */
+  readonly arena: number;
+  /** How `weights` is known. */
+  readonly source: WeightMemory["source"];
+}
+
+/** Makes a session that uses a core until its reference is given back. For the registry. */
+export let makeSession: (core: SessionCore, weights: WeightMemory, reference: Reference) => InferenceSession;
+
+let created = 0;
+
+/** Tells of a session that was dropped without dispose, once, and gives its use back. */
+const dropped = new FinalizationRegistry<{ reference: Reference; id: string }>(({ reference, id }) => {
+  if (reference.disposed) return;
+  console.warn(`coload: session ${id} was garbage-collected without dispose; use "using" or call its dispose`);
+  reference.dispose();
+});
+
+/**
+ * A model that onnxruntime has loaded. It owns the native session, or a counted share of it when it comes from a
+ * registry.
+ *
+ * @example
+ * ```ts ignore
+ * import { InferenceSession, Tensor } from "@coload/onnx";
+ *
+ * await using session = await InferenceSession.create("add.onnx");
+ * const { c } = session.runSync({ a: Tensor.from([1, 2], [2], "float32"), b: Tensor.from([3, 4], [2], "float32") });
+ * console.log(c.data); // Float32Array [ 4, 6 ]
+ * ```
+ */
+export class InferenceSession implements Model, Disposable, AsyncDisposable {
+  readonly #core: SessionCore;
+  readonly #reference: Reference;
+  readonly #weights: WeightMemory;
+  #metadata: ModelMetadata | undefined;
+
+  private constructor(core: SessionCore, weights: WeightMemory, reference: Reference) {
+    this.#core = core;
+    this.#weights = weights;
+    this.#reference = reference;
+    dropped.register(this, { reference, id: core.id }, reference);
+  }
+
+  static {
+    makeSession = (core, weights, reference) => new InferenceSession(core, weights, reference);
+  }
+
+  /**
+   * Loads a model for the caller alone; use a registry to share it. The event loop stays free.
+   *
+   * @param model a path, a `file:` URL, or the model's bytes, which are copied
+   * @throws {OrtError} MODEL_NOT_FOUND, MODEL_INVALID, MODEL_UNSUPPORTED, EXTERNAL_DATA
+   * @throws {LibraryError} when there is no usable onnxruntime
+   * @throws {NativeError} PROVIDER_UNAVAILABLE
+   * @throws {MemoryError} OUT_OF_MEMORY
+   * @throws {TypeError | RangeError} for bad options
+   */
+  static async create(model: ModelSource, options: SessionOptions = {}): Promise<InferenceSession> {
+    checkOptionNames(options);
+    const { pointer, weights } = await createNativeSession(model, options);
+    const release = ffi.pointer(ort().address("ReleaseSession"))!;
+    const handle = new Handle("session", pointer, { release, last: true });
+    const core = new SessionCore(pointer, `session-${++created}-${ffi.address(pointer).toString(16)}`);
+    return new InferenceSession(
+      core,
+      weights,
+      new Reference(() => {
+        core.dispose();
+        return releaseNativeSession(handle.take()!);
+      }),
+    );
+  }
+
+  /** What the model wants. */
+  get inputs(): readonly ValueInfo[] {
+    return this.#core.inputInfos;
+  }
+
+  /** What the model gives. */
+  get outputs(): readonly ValueInfo[] {
+    return this.#core.outputInfos;
+  }
+
+  /** The same for every reference to one native session. */
+  get id(): string {
+    return this.#core.id;
+  }
+
+  /** Whether it was disposed. */
+  get disposed(): boolean {
+    return this.#reference.disposed;
+  }
+
+  /** What the model says of itself. @throws {ReferenceError} DISPOSED */
+  get metadata(): ModelMetadata {
+    this.#use();
+    return this.#metadata ??= readModelMetadata(this.#core.pointer);
+  }
+
+  /** What the session holds. @throws {ReferenceError} DISPOSED */
+  get memory(): SessionMemory {
+    this.#use();
+    const { bytes, source } = this.#weights, reserved = arenaStatistics(this.#core.pointer)?.reserved ?? bytes;
+    return { weights: bytes, arena: Math.max(0, reserved - bytes), source };
+  }
+
+  /**
+   * Runs the model on a native thread; the event loop stays free. Copies heap feeds (0.1 ms a MB), takes native and
+   * shared ones by reference and pins them until C is done.
+   *
+   * @throws {TypeError} MISSING_FEED, UNKNOWN_FEED, INVALID_DTYPE, UNKNOWN_OUTPUT, NOT_A_TENSOR, TENSOR_BUSY,
+   * TENSOR_DETACHED, READ_ONLY
+   * @throws {RangeError} INVALID_SHAPE
+   * @throws {ReferenceError} DISPOSED
+   * @throws {OrtError} when onnxruntime fails; an abort rejects with the signal's reason
+   */
+  // deno-lint-ignore require-await -- so that a mistake rejects, and does not throw
+  async run(feeds: Feeds, options?: RunOptions): Promise<Tensors> {
+    this.#use();
+    return run(this.#core, this.#reference, feeds, options);
+  }
+
+  /** Runs the model on this thread. Borrows the feeds. @throws as {@linkcode InferenceSession.run} rejects */
+  runSync(feeds: Feeds, options?: RunSyncOptions): Tensors {
+    this.#use();
+    return runSync(this.#core, feeds, options);
+  }
+
+  /**
+   * Resolves names and memory once, for the quickest runs. Borrows the tensors, which must be native or shared, until
+   * the binding is disposed.
+   *
+   * @throws as {@linkcode InferenceSession.run} rejects, and TypeError UNSUPPORTED for heap tensors
+   */
+  bind(feeds: Feeds, outputs: Record<string, Tensor>): Binding {
+    this.#use();
+    return makeBinding(this.#core, this.#reference, feeds, outputs);
+  }
+
+  /** Gives the session up. Runs in flight finish first. Twice is harmless. */
+  [Symbol.dispose](): void {
+    dropped.unregister(this.#reference);
+    this.#reference.dispose();
+  }
+
+  /** Gives the session up, and resolves when its runs are over and its memory is given back. */
+  [Symbol.asyncDispose](): Promise<void> {
+    dropped.unregister(this.#reference);
+    return this.#reference.disposeAsync();
+  }
+
+  #use(): void {
+    if (this.#reference.disposed) throw disposedError(`session ${this.#core.id}`);
+  }
+}

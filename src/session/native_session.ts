@@ -1,0 +1,115 @@
+import { functionPointer } from "../../ffi/libc.ts";
+import { ffi, type Pointer } from "../../ffi/mod.ts";
+import { callNative } from "../../ffi/process/calls.ts";
+import { leaveBeforeDestructors } from "../../ffi/process/pool.ts";
+import { ort, startOrt } from "../ort/environment.ts";
+import { modelFile, modelPath, type ModelSource } from "../ort/model_source.ts";
+import { NativeLoad } from "../ort/native_load.ts";
+import { arenaStatistics } from "../ort/session_memory.ts";
+import { checkSessionOptions, type LoadProgress, type SessionOptions } from "../ort/session_options.ts";
+
+/** How often a long load says that it goes on. */
+const PROGRESS_MS = 100;
+
+/** What a session's weights take, and how that is known. */
+export interface WeightMemory {
+  readonly bytes: number;
+  readonly source: "measured" | "declared" | "estimated";
+}
+
+/** A native session that was just created; the caller owns it. */
+export interface NativeSession {
+  readonly pointer: Pointer;
+  readonly weights: WeightMemory;
+}
+
+let handlerIsLast = false;
+let releasing = 0;
+
+/** Reports a load's phases, and that it goes on. */
+export class ProgressReport implements Disposable {
+  readonly #report: SessionOptions["onProgress"];
+  readonly #start = performance.now();
+  #timer: ReturnType<typeof setInterval> | undefined;
+  #phase: LoadProgress["phase"] = "find";
+  /** Bytes of the model, once known. */
+  totalBytes = 0;
+
+  constructor(report: SessionOptions["onProgress"]) {
+    this.#report = report;
+    if (report) this.#timer = setInterval(() => this.#tell(), PROGRESS_MS);
+  }
+
+  phase(phase: LoadProgress["phase"]): void {
+    this.#phase = phase;
+    this.#tell();
+  }
+
+  #tell(): void {
+    const elapsedMs = performance.now() - this.#start;
+    this.#report?.({ phase: this.#phase, totalBytes: this.totalBytes, elapsedMs });
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#timer);
+  }
+}
+
+/** Creates the session of a prepared load. */
+export async function finishLoad(load: NativeLoad, totalBytes: number): Promise<NativeSession> {
+  const pointer = await load.run();
+  if (!handlerIsLast) leaveBeforeDestructors(); // the first session makes onnxruntime's last statics
+  handlerIsLast = true;
+  return { pointer, weights: weightsOf(pointer, totalBytes) };
+}
+
+/** What a session that has not run yet holds: its weights. */
+export function weightsOf(pointer: Pointer, totalBytes: number): WeightMemory {
+  const arena = arenaStatistics(pointer);
+  return arena ? { bytes: arena.inUse, source: "measured" } : { bytes: totalBytes, source: "estimated" };
+}
+
+/** Rejects as soon as the signal aborts; the load is asked to stop, and what it still makes is released. */
+async function orAborted(
+  load: NativeLoad,
+  session: Promise<NativeSession>,
+  signal: AbortSignal,
+): Promise<NativeSession> {
+  const { promise, resolve, reject } = Promise.withResolvers<NativeSession>();
+  const abort = (): void => {
+    load.cancel();
+    reject(signal.reason);
+  };
+  signal.addEventListener("abort", abort);
+  session.then((made) => signal.aborted ? releaseNativeSession(made.pointer) : resolve(made), reject)
+    .finally(() => signal.removeEventListener("abort", abort));
+  return await promise;
+}
+
+/** Creates a native session for this thread alone. */
+export async function createNativeSession(model: ModelSource, options: SessionOptions): Promise<NativeSession> {
+  checkSessionOptions(options);
+  const { signal } = options;
+  signal?.throwIfAborted();
+  using progress = new ProgressReport(options.onProgress);
+  progress.phase("find");
+  const file = model instanceof Uint8Array ? undefined : modelFile(modelPath(model));
+  await startOrt();
+  signal?.throwIfAborted();
+  progress.totalBytes = file?.byteLength ?? (model as Uint8Array).length;
+  if (!file) progress.phase("read");
+  const load = NativeLoad.prepare(file ? { path: file.path } : { bytes: model as Uint8Array }, options);
+  load.noteInLedger();
+  progress.phase("create");
+  const session = finishLoad(load, progress.totalBytes);
+  const made = signal ? await orAborted(load, session, signal) : await session;
+  progress.phase("ready");
+  return made;
+}
+
+/** Releases a native session off the event loop, and gives what it held back to the system. */
+export async function releaseNativeSession(pointer: Pointer): Promise<void> {
+  releasing++;
+  await callNative("release", ort().address("ReleaseSession"), [ffi.address(pointer)]);
+  if (--releasing === 0) await callNative("release", functionPointer("malloc_trim"), [0n]);
+}

@@ -1,0 +1,129 @@
+import { libc } from "../../ffi/libc.ts";
+import { ffi, type Pointer } from "../../ffi/mod.ts";
+import { NativeError } from "../errors.ts";
+import { Handle } from "../handle.ts";
+import { ort } from "../ort/environment.ts";
+import { dtypeName } from "../ort/type_info.ts";
+import { describeTensorValue, tensorData, tensorStrings, type TensorValueInfo } from "../ort/value.ts";
+import type { NumericData, NumericDType } from "../tensor/dtype.ts";
+import {
+  adoptedNativeStorage,
+  arrayOf,
+  dtypeOfOnnx,
+  elementByteLength,
+  heapFromNative,
+  type HeapStorage,
+} from "../tensor/internal.ts";
+import { heapStorage, makeTensor, storageOf } from "../tensor/internal.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import type { Frame } from "./frame.ts";
+import type { Port } from "./session_core.ts";
+import type { Stage } from "./stage.ts";
+
+/** Where one output of a run goes, and how it becomes a tensor when the run has succeeded. */
+export interface OutputPlace {
+  /** Address of the OrtValue that C writes; 0 where onnxruntime makes one. */
+  readonly value: bigint;
+  /** Whether the tensor was given to the run, and stays its giver's. */
+  readonly given: boolean;
+  /** The tensor. Called once, after a run that succeeded. */
+  collect(frame: Frame, position: number): Tensor;
+}
+
+/** A small output of a fixed shape: computed in a stage, and copied into the JavaScript heap. */
+export class StagedPlace implements OutputPlace {
+  readonly given = false;
+  readonly value: bigint;
+  readonly #port: Port;
+  readonly #stage: Stage;
+  readonly #shape: readonly number[];
+
+  constructor(port: Port, stage: Stage) {
+    this.#port = port;
+    this.#stage = stage;
+    this.#shape = port.info.shape as readonly number[];
+    this.value = stage.fit(this.#shape, port.fixedByteLength);
+  }
+
+  collect(): Tensor {
+    const dtype = this.#port.dtype as NumericDType;
+    return heapFromNative(dtype, this.#shape, this.#stage.data);
+  }
+}
+
+/** A heap tensor that was given: computed in a stage, and copied into the tensor's array. */
+export class StagedGivenPlace implements OutputPlace {
+  readonly given = true;
+  readonly value: bigint;
+  readonly #stage: Stage;
+  readonly #tensor: Tensor;
+
+  constructor(tensor: Tensor, stage: Stage, value: bigint) {
+    this.value = value;
+    this.#stage = stage;
+    this.#tensor = tensor;
+  }
+
+  collect(): Tensor {
+    (storageOf(this.#tensor) as HeapStorage).bytes().set(this.#stage.bytes);
+    return this.#tensor;
+  }
+}
+
+/** A tensor whose own memory C writes. */
+export class InPlace implements OutputPlace {
+  readonly given: boolean;
+  readonly value: bigint;
+  readonly #tensor: Tensor;
+
+  constructor(tensor: Tensor, value: bigint, given: boolean) {
+    this.given = given;
+    this.value = value;
+    this.#tensor = tensor;
+  }
+
+  collect(): Tensor {
+    return this.#tensor;
+  }
+}
+
+/** An output that onnxruntime allocates, because its shape is not known before the run, or it is wanted as it is. */
+export class MadePlace implements OutputPlace {
+  readonly given = false;
+  readonly value = 0n;
+  readonly #port: Port;
+  readonly #storage: "heap" | "native";
+
+  constructor(port: Port, storage: "heap" | "native") {
+    this.#port = port;
+    this.#storage = storage;
+  }
+
+  collect(frame: Frame, position: number): Tensor {
+    const value = ffi.pointer(frame.outputSlots[position]!)!, found = describeTensorValue(value);
+    const dtype = found && dtypeOfOnnx(found.elementType);
+    if (found === undefined || dtype === undefined) {
+      const what = found ? `a tensor of ${dtypeName(found.elementType)}` : "none";
+      throw new NativeError("UNSUPPORTED", `Cannot fetch output "${this.#port.name}": a tensor wanted, ${what} found`);
+    }
+    if (dtype === "string") return makeTensor(dtype, found.shape, heapStorage(tensorStrings(value, found.size)));
+    return this.#storage === "native" ? adopt(frame, position, dtype, found) : copy(value, dtype, found);
+  }
+}
+
+/** Hands onnxruntime's own memory over to a native tensor. */
+function adopt(frame: Frame, position: number, dtype: NumericDType, { shape, size }: TensorValueInfo): Tensor {
+  const value = ffi.pointer(frame.outputSlots[position]!)!, byteLength = size * elementByteLength(dtype);
+  const pointer = (byteLength > 0 ? tensorData(value) : null) ?? value; // without elements nothing is ever read there
+  const handle = new Handle("value", value, { release: ffi.pointer(ort().address("ReleaseValue"))! });
+  frame.outputSlots[position] = 0n;
+  const release = (): void => ort().api.ReleaseValue(handle.take());
+  return makeTensor(dtype, shape, adoptedNativeStorage(pointer, byteLength, release, () => void handle.take()));
+}
+
+/** Copies a numeric value into the JavaScript heap. */
+function copy(value: Pointer, dtype: NumericDType, { shape, size }: TensorValueInfo): Tensor {
+  const data: NumericData = new (arrayOf(dtype))(size);
+  if (size > 0) libc().memcpy(data as Uint8Array<ArrayBuffer>, tensorData(value), BigInt(data.byteLength));
+  return makeTensor(dtype, shape, heapStorage(data));
+}

@@ -1,0 +1,87 @@
+import { ffi } from "../../ffi/mod.ts";
+import { callNative } from "../../ffi/process/calls.ts";
+import { ort } from "../ort/environment.ts";
+import { check } from "../ort/status.ts";
+import type { Frame } from "./frame.ts";
+import type { Reference } from "./reference.ts";
+import { checkRunOptions, type Feeds, type RunOptions, type RunSyncOptions } from "./run_options.ts";
+import type { SessionCore } from "./session_core.ts";
+import type { Tensors } from "./tensors.ts";
+
+const DOING = "run the model";
+
+/** Runs on this thread. Borrows the feeds. */
+export function runSync(core: SessionCore, feeds: Feeds, options: RunSyncOptions | undefined): Tensors {
+  if (options !== undefined) checkRunOptions(options);
+  const frame = core.takeSyncFrame();
+  try {
+    frame.prepare(feeds, options);
+    const { inputNames, inputs, inputCount, outputNames, outputCount, outputs } = frame;
+    check(core.api.Run(core.pointer, null, inputNames, inputs, inputCount, outputNames, outputCount, outputs), DOING);
+    return frame.collect();
+  } finally {
+    frame.finish();
+    core.giveSyncFrame(frame);
+  }
+}
+
+/** Makes the results of a run when C is done with it, and lets go of all it used. */
+function conclude(core: SessionCore, reference: Reference, frame: Frame, status: bigint): Tensors {
+  try {
+    check(ffi.pointer(status), DOING);
+    return frame.collect();
+  } finally {
+    frame.finish();
+    core.giveFrame(frame);
+    reference.end();
+  }
+}
+
+function abortable(done: Promise<Tensors>, signal: AbortSignal, frame: Frame): Promise<Tensors> {
+  const { promise, resolve, reject } = Promise.withResolvers<Tensors>();
+  const abort = (): void => {
+    frame.terminate();
+    reject(signal.reason);
+  };
+  signal.addEventListener("abort", abort);
+  done.then((tensors) => {
+    if (signal.aborted) tensors[Symbol.dispose](); // nobody will ever see them
+    else resolve(tensors);
+  }, reject).finally(() => signal.removeEventListener("abort", abort));
+  return promise;
+}
+
+/** Runs on a native thread. Copies heap feeds; native and shared ones are pinned until C is done. */
+export function run(
+  core: SessionCore,
+  reference: Reference,
+  feeds: Feeds,
+  options: RunOptions | undefined,
+): Promise<Tensors> {
+  if (options !== undefined) checkRunOptions(options);
+  const signal = options?.signal;
+  signal?.throwIfAborted();
+  const frame = core.takeFrame();
+  try {
+    frame.prepare(feeds, options);
+  } catch (error) {
+    frame.finish();
+    core.giveFrame(frame);
+    throw error;
+  }
+  reference.begin();
+  const [inputNames, inputs, outputNames, outputs] = frame.addresses as [bigint, bigint, bigint, bigint];
+  const runOptions = signal ? ffi.address(frame.runOptions) : 0n;
+  const { inputCount, outputCount } = frame;
+  const done = callNative("run", ort().address("Run"), [
+    core.address,
+    runOptions,
+    inputNames,
+    inputs,
+    inputCount,
+    outputNames,
+    outputCount,
+    outputs,
+  ]).then((status) => conclude(core, reference, frame, status));
+  return signal ? abortable(done, signal, frame) : done;
+}

@@ -1,0 +1,38 @@
+import { typeError } from "../errors.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+
+/** Tensors by the names of a model's inputs. */
+export type Feeds = Readonly<Record<string, Tensor>>;
+
+/** What a run computes, and where its results go. */
+export interface RunSyncOptions {
+  /**
+   * Names of the outputs to compute, or tensors to write them into in place, by name. Default: every output that is a
+   * tensor. `run` takes native and shared tensors only: a heap buffer could be transferred away while C writes it.
+   */
+  outputs?: readonly string[] | Record<string, Tensor>;
+  /** Where outputs that were not given lie. Default: `"heap"`, which the garbage collector owns. */
+  outputStorage?: "heap" | "native";
+}
+
+/** Options of an asynchronous run. */
+export interface RunOptions extends RunSyncOptions {
+  /** Rejects the run at once with its reason; C stops at its next operator. */
+  signal?: AbortSignal;
+}
+
+const KNOWN = ["outputs", "outputStorage", "signal"];
+
+/** @throws {TypeError} for options that are not what their types say */
+export function checkRunOptions(options: RunOptions): void {
+  for (const key in options) {
+    if (!KNOWN.includes(key)) throw typeError("INVALID_ARGUMENT", `Cannot run: there is no option "${key}"`);
+  }
+  const storage: unknown = options.outputStorage;
+  if (storage !== undefined && storage !== "heap" && storage !== "native") {
+    throw typeError(
+      "INVALID_ARGUMENT",
+      `Cannot run: outputStorage "heap" or "native" wanted, ${String(storage)} found`,
+    );
+  }
+}

@@ -1,0 +1,161 @@
+import { cstring } from "../../ffi/cstring.ts";
+import { ffi, type Pointer } from "../../ffi/mod.ts";
+import { rangeError, typeError } from "../errors.ts";
+import type { OrtApi } from "../../ffi/onnxruntime.ts";
+import { Block } from "../memory/block.ts";
+import { ort } from "../ort/environment.ts";
+import { describeValues, type ValueInfo } from "../ort/type_info.ts";
+import { type DType, DTYPES, elementByteLength, onnxElementType } from "../tensor/dtype.ts";
+import { Frame } from "./frame.ts";
+import { MadePlace } from "./output_place.ts";
+
+/** One input or output, with what a run needs to know of it resolved. */
+export interface Port {
+  readonly info: ValueInfo;
+  readonly name: string;
+  /** Where its name lies as a C string. */
+  readonly nameAddress: bigint;
+  /** The dtype of its tensors; `undefined` where it holds none that Coload can. */
+  readonly dtype: DType | undefined;
+  /** ONNX's number of that dtype; 0 without one. */
+  readonly elementType: number;
+  /** Whether it can be an output: a tensor, or an optional one, of a dtype that Coload has. */
+  readonly fetchable: boolean;
+  /** Bytes of its tensors, where the model fixes their shape and dtype; otherwise -1. */
+  readonly fixedByteLength: number;
+}
+
+const MAX_IDLE_FRAMES = 8, MAX_IDLE_BYTES = 4 << 20;
+const OPTIONAL_TENSOR = /^optional<tensor<(.*)>>$/;
+
+function fixedByteLength({ kind, shape }: ValueInfo, dtype: DType | undefined): number {
+  if (kind !== "tensor" || dtype === undefined || dtype === "string") return -1;
+  let size = elementByteLength(dtype);
+  for (const dim of shape) {
+    if (typeof dim !== "number" || dim < 0) return -1;
+    size *= dim;
+  }
+  return size;
+}
+
+/** What one thread knows of a native session, for all its references: descriptions, names in C, memory for runs. */
+export class SessionCore {
+  readonly api: OrtApi = ort().api;
+  readonly pointer: Pointer;
+  readonly address: bigint;
+  readonly id: string;
+  readonly inputs: readonly Port[];
+  readonly outputs: readonly Port[];
+  readonly inputInfos: readonly ValueInfo[];
+  readonly outputInfos: readonly ValueInfo[];
+  /** Initializers that a feed may replace. */
+  readonly overridable: readonly Port[];
+  readonly outputIndex: ReadonlyMap<string, number>;
+  /** Small counts as C takes them. */
+  readonly counts: readonly bigint[];
+  readonly #made: { readonly heap: MadePlace[]; readonly native: MadePlace[] } = { heap: [], native: [] };
+  readonly #names: Block;
+  readonly #idle: Frame[] = [];
+  #syncFrame: Frame | undefined;
+  #closed = false;
+
+  constructor(pointer: Pointer, id: string) {
+    this.pointer = pointer;
+    this.address = ffi.address(pointer);
+    this.id = id;
+    const groups = (["Input", "Output", "OverridableInitializer"] as const).map((g) => describeValues(pointer, g));
+    const names = groups.flat().map((info) => cstring(info.name));
+    this.#names = new Block(names.reduce((sum, name) => sum + name.length, 0));
+    const bytes = new Uint8Array(this.#names.buffer);
+    let at = 0, next = 0;
+    const [inputs, outputs, overridable] = groups.map((infos) =>
+      infos.map((info): Port => {
+        const name = names[next++]!, nameAddress = this.#names.address + BigInt(at);
+        bytes.set(name, at);
+        at += name.length;
+        const held = info.kind === "optional" ? OPTIONAL_TENSOR.exec(info.dtype)?.[1] : info.dtype;
+        const dtype = held !== undefined && DTYPES.includes(held as DType) ? held as DType : undefined;
+        const elementType = dtype === undefined ? 0 : onnxElementType(dtype);
+        const fetchable = dtype !== undefined && (info.kind === "tensor" || info.kind === "optional");
+        const fixed = fixedByteLength(info, dtype);
+        return { info, name: info.name, nameAddress, dtype, elementType, fetchable, fixedByteLength: fixed };
+      })
+    );
+    this.inputInfos = groups[0]!;
+    this.outputInfos = groups[1]!;
+    this.inputs = inputs!;
+    this.outputs = outputs!;
+    this.overridable = overridable!;
+    this.outputIndex = new Map(outputs!.map((port, i) => [port.name, i]));
+    this.counts = Array.from({ length: names.length + 1 }, (_, i) => BigInt(i));
+  }
+
+  /** A frame for a synchronous run: the same one each time, unless a run began within another. */
+  takeSyncFrame(): Frame {
+    const frame = this.#syncFrame ?? new Frame(this);
+    this.#syncFrame = undefined;
+    return frame;
+  }
+
+  /** Gives a synchronous run's frame back. */
+  giveSyncFrame(frame: Frame): void {
+    if (this.#closed || this.#syncFrame) frame.dispose();
+    else this.#syncFrame = frame;
+  }
+
+  /** A frame for one asynchronous run. */
+  takeFrame(): Frame {
+    const frame = this.#idle.pop() ?? new Frame(this);
+    frame.asynchronous = true;
+    return frame;
+  }
+
+  /** Gives a frame back for the next run; few are kept, and none that holds much. */
+  giveFrame(frame: Frame): void {
+    if (this.#closed || this.#idle.length >= MAX_IDLE_FRAMES || frame.heldBytes > MAX_IDLE_BYTES) frame.dispose();
+    else this.#idle.push(frame);
+  }
+
+  /** The output of this name. @throws {TypeError} UNKNOWN_OUTPUT, or NOT_A_TENSOR naming what it is */
+  outputPort(name: string): number {
+    const index = this.outputIndex.get(name);
+    if (index === undefined) {
+      const known = this.outputs.map((port) => port.name).join(", ");
+      throw typeError("UNKNOWN_OUTPUT", `Cannot fetch output "${name}": the model's outputs are ${known}`);
+    }
+    const { info, fetchable } = this.outputs[index]!;
+    if (!fetchable) {
+      throw typeError("NOT_A_TENSOR", `Cannot fetch output "${name}": a tensor wanted, ${info.dtype} found`);
+    }
+    return index;
+  }
+
+  /** The place of an output that onnxruntime allocates. */
+  madePlace(index: number, storage: "heap" | "native"): MadePlace {
+    return this.#made[storage][index] ??= new MadePlace(this.outputs[index]!, storage);
+  }
+
+  /** Releases what this thread made for runs, none of which may be in flight. The native session is the caller's. */
+  dispose(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#syncFrame?.dispose();
+    this.#idle.splice(0).forEach((frame) => frame.dispose());
+    this.#names.dispose();
+  }
+}
+
+/** Whether a shape is one that the model declares. */
+export function matchesShape(port: Port, shape: readonly number[]): boolean {
+  const declared = port.info.shape;
+  if (declared.length === 0) return true; // a scalar, or a rank that the model leaves open: onnxruntime cannot tell
+  return declared.length === shape.length &&
+    declared.every((size, i) => typeof size !== "number" || size < 0 || size === shape[i]);
+}
+
+/** @throws {RangeError} INVALID_SHAPE unless the shape is one that the model declares */
+export function checkShape(port: Port, shape: readonly number[]): void {
+  if (matchesShape(port, shape)) return;
+  const wanted = `[${port.info.shape.map((size) => size === -1 ? "?" : size).join(", ")}]`;
+  throw rangeError("INVALID_SHAPE", `Cannot feed "${port.name}": shape ${wanted} wanted, [${shape.join(", ")}] found`);
+}
