@@ -14,5 +14,6 @@
  */
 export * from "./src/errors.ts";
 export { InferenceSession } from "./src/session/inference_session.ts";
-export { configure } from "./src/ort/configuration.ts";
+export { type Capabilities, capabilities } from "./src/ort/capabilities.ts";
+export { type Configuration, configure } from "./src/ort/configuration.ts";
 export { Tensor } from "./src/tensor/tensor.ts";

@@ -21,6 +21,38 @@ function table(signatures: Signatures, pointers?: Readonly<Record<string, Pointe
   );
 }
 
+const HELPER = `import { CFunction } from "bun:ffi";
+self.onmessage = ({ data: [id, fn, args] }) => {
+  const call = CFunction({ ptr: Number(fn), args: Array(8).fill("u64"), returns: "u64" });
+  self.postMessage([id, call(...Array.from({ length: 8 }, (_, i) => args[i] ?? 0n))]);
+};`;
+
+type Call = (fn: bigint, args: readonly bigint[]) => Promise<bigint>;
+const helpers = new Map<string, Call>();
+
+/** A Worker that calls C for a queue. */
+function helper(queue: string): Call {
+  const found = helpers.get(queue);
+  if (found) return found;
+  const worker: Any = new Worker(URL.createObjectURL(new Blob([HELPER], { type: "text/javascript" })));
+  const pending = new Map<number, (result: bigint) => void>();
+  let last = 0;
+  worker.unref();
+  worker.onmessage = ({ data: [id, result] }: MessageEvent<[number, bigint]>) => {
+    pending.get(id)!(BigInt(result));
+    pending.delete(id);
+    if (pending.size === 0) worker.unref();
+  };
+  const call: Call = (fn, args) =>
+    new Promise((resolve) => {
+      if (pending.size === 0) worker.ref();
+      pending.set(++last, resolve);
+      worker.postMessage([last, fn, args]);
+    });
+  helpers.set(queue, call);
+  return call;
+}
+
 /** {@linkcode Ffi} on `bun:ffi`. */
 export const ffi: Ffi = {
   runtime: `bun ${Bun.version}`,
@@ -42,6 +74,7 @@ export const ffi: Ffi = {
     socket.unref();
     return { ref: () => socket.ref(), unref: () => socket.unref() };
   },
+  callElsewhere: (queue, fn, args) => helper(queue)(fn, args),
   resolve(specifier) {
     try {
       return pathToFileURL(createRequire(import.meta.url).resolve(specifier)).href;

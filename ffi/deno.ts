@@ -35,6 +35,11 @@ export const ffi: Ffi = {
     socket.unref();
     return Promise.resolve({ ref: () => void socket.ref(), unref: () => void socket.unref() });
   },
+  callElsewhere(_queue, fn, args) {
+    const parameters = new Array(8).fill("u64"), words = Array.from(parameters, (_, i) => args[i] ?? 0n);
+    const definition = { parameters, result: "u64", nonblocking: true } as const;
+    return new Deno.UnsafeFnPointer(Deno.UnsafePointer.create(fn)!, definition as Any).call(...(words as Any)) as Any;
+  },
   resolve(specifier) {
     const resolved = import.meta.resolve(`npm:${specifier}`);
     return resolved.startsWith("file:") ? resolved : undefined;

@@ -82,6 +82,11 @@ export interface Ffi {
   string(pointer: Pointer): string;
   /** Calls `onBytes` on this thread's event loop with whatever arrives at a socket. It starts unreferenced. */
   listen(fd: number, onBytes: (bytes: Uint8Array) => void): Promise<Mailbox>;
+  /**
+   * The runtime's own way to call C of up to eight integers without blocking, where native threads cannot be had. It is
+   * not safe against the end of this thread in the middle of a call. Calls of one queue may wait for each other.
+   */
+  callElsewhere(queue: string, fn: bigint, args: readonly bigint[]): Promise<bigint>;
   /** Where a bare npm specifier such as `onnxruntime-node/package.json` lies, as the runtime resolves it. */
   resolve(specifier: string): string | undefined;
 }

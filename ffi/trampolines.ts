@@ -1,4 +1,5 @@
 import { MACHINE, sharedObject } from "./elf.ts";
+import { checkExecutableMemory } from "./executable_memory.ts";
 import { memoryFile } from "./memory_file.ts";
 import type { Ffi, Pointer, Signatures, Symbols } from "./runtime.ts";
 
@@ -28,6 +29,7 @@ export function trampolines<S extends Signatures>(
   addresses: { readonly [K in keyof S]: Pointer },
   signatures: S,
 ): Symbols<S> {
+  checkExecutableMemory(ffi);
   const arch = ffi.arch;
   if (arch === "other") throw new Error("no trampoline code for this architecture");
   const symbols = Object.keys(signatures).map((name) => ({ name, code: jump(ffi.address(addresses[name]!), arch) }));

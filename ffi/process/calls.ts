@@ -2,7 +2,7 @@ import { errno, libc, strerror } from "../libc.ts";
 import { ffi, type Mailbox, type Pointer } from "../mod.ts";
 import { offset } from "../native_memory.ts";
 import { owner, REQUESTS, SLAB_BYTE_LENGTH, U32, WORD } from "./owner.ts";
-import { type Lane, REQUEST_BYTE_LENGTH, submitFd } from "./pool.ts";
+import { type Lane, poolProblem, REQUEST_BYTE_LENGTH, submitFd } from "./pool.ts";
 
 const WORDS = REQUEST_BYTE_LENGTH / 8, HALVES = REQUEST_BYTE_LENGTH / 4;
 const RESULT = 9, MAILBOX = 20, STATE = 21, SUBMITTED = 22;
@@ -121,7 +121,13 @@ const get = (): Calls => calls ??= new Calls();
  * this thread can be terminated meanwhile, and the call goes on.
  */
 export function callNative(lane: Lane, fn: Pointer | bigint, args: readonly bigint[]): Promise<bigint> {
-  return get().call(lane, typeof fn === "bigint" ? fn : ffi.address(fn), args);
+  const address = typeof fn === "bigint" ? fn : ffi.address(fn);
+  return poolProblem() === undefined ? get().call(lane, address, args) : ffi.callElsewhere(lane, address, args);
+}
+
+/** `"native"` when asynchronous calls run on native threads; otherwise why they take the runtime's own way. */
+export function asynchronousCalls(): string {
+  return poolProblem() ?? "native";
 }
 
 /** Calls back on this thread's event loop whenever another thread {@linkcode wake}s it. */

@@ -10,7 +10,7 @@
  * @module
  */
 import { errno, functionPointer, libc, strerror } from "../libc.ts";
-import { poolCode } from "../machine_code/mod.ts";
+import { type MachineCode, poolCode } from "../machine_code/mod.ts";
 import { ffi, type Pointer } from "../mod.ts";
 import { mapMemory, type NativeMemory, offset, PROT, unmapMemory } from "../native_memory.ts";
 import { exclusively, processBlock } from "./shared.ts";
@@ -27,10 +27,15 @@ const LANE_BYTE_LENGTH = 128, CODE_WORD = LANES.length * LANE_BYTE_LENGTH / 8;
 const O_CLOEXEC = 0x80000, F_SETPIPE_SZ = 1031, PIPE_BYTE_LENGTH = 1 << 20, SIG_SETMASK = 2;
 
 let block: NativeMemory | undefined;
+let problem: string | undefined;
 let submitFds: Int32Array | undefined;
 
+const code = (): MachineCode => poolCode(ffi.arch === "arm64" ? "arm64" : "x64");
+
 function installCode(): bigint {
-  const { bytes } = poolCode(ffi.arch === "arm64" ? "arm64" : "x64");
+  if (ffi.arch === "other") throw new Error("there is no thread code for this architecture");
+  checkExecutableMemory(ffi);
+  const { bytes } = code();
   const page = mapMemory(4096);
   new Uint8Array(ffi.view(page.pointer, page.byteLength)).set(bytes);
   if (libc().mprotect(page.pointer, 4096n, PROT.READ | PROT.EXEC) !== 0) {
@@ -58,9 +63,20 @@ function openLane(memory: NativeMemory, lane: number): void {
 
 function pool(): NativeMemory {
   return block ??= processBlock("pool", 4096, (memory) => {
-    LANES.forEach((_, lane) => openLane(memory, lane));
     new BigUint64Array(ffi.view(memory.pointer, 4096))[CODE_WORD] = installCode();
+    LANES.forEach((_, lane) => openLane(memory, lane));
   });
+}
+
+/** Why this process can have no native threads; `undefined` where it can. */
+export function poolProblem(): string | undefined {
+  if (block !== undefined || problem !== undefined) return problem;
+  try {
+    pool();
+  } catch (error) {
+    problem = (error as Error).message;
+  }
+  return problem;
 }
 
 function startThread(memory: NativeMemory, lane: number, start: Pointer): void {
@@ -75,12 +91,13 @@ function startThread(memory: NativeMemory, lane: number, start: Pointer): void {
   libc().pthread_detach(thread);
 }
 
-/** Sees to it that a lane has this many threads. They stay for the life of the process. */
+/** Sees to it that a lane has this many threads, where it can have any. They stay for the life of the process. */
 export function ensureThreads(lane: Lane, count: number): void {
+  if (poolProblem() !== undefined) return;
   const memory = pool(), index = LANES.indexOf(lane);
   const u32 = new Uint32Array(ffi.view(offset(memory, index * LANE_BYTE_LENGTH), LANE_BYTE_LENGTH));
-  const code = new BigUint64Array(ffi.view(memory.pointer, 4096))[CODE_WORD]!;
-  const entry = offset({ address: code }, poolCode(ffi.arch === "arm64" ? "arm64" : "x64").start);
+  const address = new BigUint64Array(ffi.view(memory.pointer, 4096))[CODE_WORD]!;
+  const entry = offset({ address }, code().start);
   exclusively(() => {
     for (; u32[11]! < count; u32[11]!++) startThread(memory, index, entry);
   });
@@ -100,7 +117,8 @@ export function submitFd(lane: Lane): number {
  * call. Handlers run in the reverse order of their registration: call this after a library has made its statics.
  */
 export function leaveBeforeDestructors(): void {
-  const memory = pool(), code = new BigUint64Array(ffi.view(memory.pointer, 4096))[CODE_WORD]!;
-  const leave = offset({ address: code }, poolCode(ffi.arch === "arm64" ? "arm64" : "x64").leave);
+  if (poolProblem() !== undefined) return;
+  const memory = pool(), address = new BigUint64Array(ffi.view(memory.pointer, 4096))[CODE_WORD]!;
+  const leave = offset({ address }, code().leave);
   LANES.forEach((_, i) => libc().on_exit(leave, offset(memory, i * LANE_BYTE_LENGTH)));
 }

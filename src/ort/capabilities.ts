@@ -1,4 +1,5 @@
 import { ffi } from "../../ffi/mod.ts";
+import { asynchronousCalls } from "../../ffi/process/calls.ts";
 import { LibraryError } from "../errors.ts";
 import { startOrt } from "./environment.ts";
 
@@ -43,7 +44,14 @@ export async function capabilities(): Promise<Capabilities> {
   try {
     const { path, version, how, others, providers, fast } = await startOrt();
     const library = { path, version, how, others };
-    return { runtime: ffi.runtime, library, problem: undefined, providers, calls: fast === true ? "fast" : fast, threads };
+    return {
+      runtime: ffi.runtime,
+      library,
+      problem: undefined,
+      providers,
+      calls: fast === true ? "fast" : fast,
+      threads,
+    };
   } catch (problem) {
     if (!(problem instanceof LibraryError)) throw problem;
     return { runtime: ffi.runtime, library: undefined, problem, providers: [], calls: "unknown", threads };
