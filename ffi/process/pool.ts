@@ -9,6 +9,7 @@
  *
  * @module
  */
+import { checkExecutableMemory } from "../executable_memory.ts";
 import { errno, functionPointer, libc, strerror } from "../libc.ts";
 import { type MachineCode, poolCode } from "../machine_code/mod.ts";
 import { ffi, type Pointer } from "../mod.ts";
