@@ -20,7 +20,7 @@ export function doctorCommand(onEnd: (exitCode: number) => void): Command {
     });
 }
 
-const MARKS = { works: "✓", slow: "!", fails: "✗" } as const;
+const MARKS = { works: "✓", slow: "!", untried: "?", missing: "-", fails: "✗" } as const;
 
 function describe({ coload, runtime, platform, checks, tried }: Report): string {
   const attempts = describeAttempts(tried).map((line) => `  ${line}`);
@@ -34,7 +34,8 @@ function describe({ coload, runtime, platform, checks, tried }: Report): string 
 
 function describeCheck({ name, state, says, mend }: Check): string[] {
   const colors = picocolors.createColors(process.stdout.isTTY === true && !process.env.NO_COLOR);
-  const paint = { works: colors.green, slow: colors.yellow, fails: colors.red }[state];
+  const paint =
+    { works: colors.green, slow: colors.yellow, untried: colors.cyan, missing: colors.dim, fails: colors.red }[state];
   const lines = [`${paint(MARKS[state])} ${name.padEnd(9)} ${says}`];
   if (mend !== undefined) lines.push(`  ${"".padEnd(9)} ${colors.dim(mend)}`);
   return lines;

@@ -7,27 +7,30 @@
 import process from "node:process";
 import { Command, CommanderError } from "commander";
 import config from "../../deno.json" with { type: "json" };
+import { doctorCommand } from "./doctor.ts";
 import { installCommand } from "./install.ts";
 import { Interrupted } from "./interrupts.ts";
 
 /** Exit code for a command line that cannot be understood. */
 const USAGE = 2;
 
-function program(): Command {
+function program(onEnd: (exitCode: number) => void): Command {
   const coload = new Command("coload")
     .description("One copy of every model on the machine: onnxruntime for Deno and Bun.")
     .version(config.version)
     .enablePositionalOptions()
-    .addCommand(installCommand());
+    .addCommand(installCommand())
+    .addCommand(doctorCommand(onEnd));
   for (const command of [coload, ...coload.commands]) command.exitOverride().showHelpAfterError("(--help says more)");
   return coload;
 }
 
 /** Runs a command line and resolves to its exit code: 0, 1 when it failed, 2 when it cannot be understood. */
 export async function main(args: readonly string[]): Promise<number> {
+  let exitCode = 0;
   try {
-    await program().parseAsync([...args], { from: "user" });
-    return 0;
+    await program((code) => exitCode = code).parseAsync([...args], { from: "user" });
+    return exitCode;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE;
     console.error(`coload: ${(error as Error).message}`);

@@ -15,13 +15,14 @@ const REPOSITORY = fileURLToPath(new URL("../../", import.meta.url));
 const LIBRARY = process.platform === "darwin" ? "libonnxruntime.1.dylib" : "libonnxruntime.so.1";
 const IN_PACKAGE = `bin/napi-v6/${process.platform}/${process.arch}/${LIBRARY}`;
 const SHERPA = `sherpa-onnx-${process.platform}-${process.arch}`;
+const INSTALLED = path.join(REPOSITORY, "node_modules/onnxruntime-node");
+const uninstalled = !existsSync(INSTALLED);
 const elsewhere = [...systemDirectories(), ...pythonPackage()].some((at) => existsSync(path.join(at, LIBRARY)));
 
-/** A copy of what searches, in a folder without packages, as another project's dependency would lie. */
+/** A copy of Coload, in a folder without packages, as another project's dependency would lie. */
 function copied(folder: TemporaryFolder): Promise<string> {
-  cpSync(path.join(REPOSITORY, "ffi"), folder.join("coload/ffi"), { recursive: true });
-  for (const file of ["src/errors.ts", "src/ort/locate.ts"]) {
-    cpSync(path.join(REPOSITORY, file), folder.join("coload", file));
+  for (const part of ["ffi", "src", "mod.ts"]) {
+    cpSync(path.join(REPOSITORY, part), folder.join("coload", part), { recursive: true });
   }
   return Promise.resolve(pathToFileURL(folder.join("coload")).href);
 }
@@ -58,6 +59,7 @@ const ORIGINS = {
 interface Result {
   path?: string;
   how?: string;
+  version?: string;
   code?: string;
   message?: string;
 }
@@ -71,13 +73,23 @@ for (const [name, { origin, skip }] of Object.entries(ORIGINS)) {
     beforeEach(() => void (folder = new TemporaryFolder()));
     afterEach(() => folder[Symbol.dispose]());
 
-    async function find(cwd: string, permissions?: string[], env: Record<string, string> = {}): Promise<Result> {
-      const locate = JSON.stringify(`${await origin(folder)}/src/ort/locate.ts`);
+    function find(cwd: string, permissions?: string[], env?: Record<string, string>): Promise<Result> {
+      return run("src/ort/locate.ts", "locateOnnxRuntime()", cwd, permissions, env);
+    }
+
+    /** What a program that imports from Coload makes of an expression. */
+    async function run(
+      module: string,
+      expression: string,
+      cwd: string,
+      permissions?: string[],
+      env: Record<string, string> = {},
+    ): Promise<Result> {
       const program = folder.write(
         "project/main.ts",
-        `import { locateOnnxRuntime } from ${locate};
+        `import { ${expression.match(/\w+(?=\()/)![0]} } from ${JSON.stringify(`${await origin(folder)}/${module}`)};
         try {
-          console.log(JSON.stringify(locateOnnxRuntime()));
+          console.log(JSON.stringify(${expression}));
         } catch (error) {
           console.log(JSON.stringify({ code: error.code, message: error.message }));
         }`,
@@ -95,6 +107,13 @@ for (const [name, { origin, skip }] of Object.entries(ORIGINS)) {
       const path = folder.write(`project/node_modules/onnxruntime-node/${IN_PACKAGE}`);
       folder.write("project/deep/down/file");
       assert.deepEqual(await find("project/deep/down"), { path, how: "npm:onnxruntime-node" });
+    });
+
+    it("opens what it finds", { skip: uninstalled && "onnxruntime-node is not installed" }, async () => {
+      folder.write("project/node_modules/.keep");
+      symlinkSync(INSTALLED, folder.join("project/node_modules/onnxruntime-node"));
+      const { how, version } = await run("mod.ts", "(await capabilities()).library", "project");
+      assert.deepEqual({ how, version }, { how: "npm:onnxruntime-node", version: "1.30.0" });
     });
 
     it("finds the program's onnxruntime-node from a working directory elsewhere", async () => {

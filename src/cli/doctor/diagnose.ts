@@ -3,16 +3,15 @@ import path from "node:path";
 import process from "node:process";
 import config from "../../../deno.json" with { type: "json" };
 import { type Attempt, findOnnxRuntime, type FoundLibrary } from "../../../ffi/find_library.ts";
-import { ffi } from "../../../ffi/mod.ts";
 import { type Capabilities, capabilities } from "../../../mod.ts";
-import { NativeError } from "../../errors.ts";
+import type { LibraryError } from "../../errors.ts";
 import { installCommand } from "../../ort/locate.ts";
 
 /** One thing that was looked into. */
 export interface Check {
   readonly name: string;
-  /** `slow` works, but not as well as it could. */
-  readonly state: "works" | "slow" | "fails";
+  /** `slow` works, but not as well as it could; what is `missing` can be done without; `untried` may work. */
+  readonly state: "works" | "slow" | "untried" | "missing" | "fails";
   /** What was found. */
   readonly says: string;
   /** What to do about it. */
@@ -45,32 +44,32 @@ const PROVIDER_LIBRARIES: Readonly<Record<string, string>> = {
 /** Looks into all that Coload needs on this machine. It starts onnxruntime, and loads no model. */
 export async function diagnose(): Promise<Report> {
   const { found, tried, given } = findOnnxRuntime();
-  const about = {
+  const able = await capabilities();
+  const { library, problem, providers } = able;
+  const checks = library === undefined
+    ? [brokenLibrary(problem, found ?? given)]
+    : [libraryCheck(library), ...pathChecks(able), ...providers.map((name) => providerCheck(name, library.path))];
+  const used = library ?? found;
+  return {
     coload: config.version,
-    runtime: ffi.runtime,
+    runtime: able.runtime,
     platform: `${process.platform}-${process.arch}`,
+    ok: checks.every(({ state }) => state !== "fails"),
+    checks,
+    ...(used && { library: used }),
     tried,
   };
-  try {
-    const able = await capabilities();
-    const checks = [libraryCheck(able), ...pathChecks(able), ...able.providers.map((p) => providerCheck(p, able))];
-    return { ...about, ok: true, checks, library: able.library };
-  } catch (error) {
-    if (!(error instanceof NativeError)) throw error;
-    const check = brokenLibrary(error, found ?? given);
-    return { ...about, ok: false, checks: [check], ...(found && { library: found }) };
-  }
 }
 
-function libraryCheck({ library: { path, version, how } }: Capabilities): Check {
+function libraryCheck({ path, version, how }: NonNullable<Capabilities["library"]>): Check {
   return { name: "library", state: "works", says: `onnxruntime ${version}, ${path} (${how})` };
 }
 
-function brokenLibrary({ message }: NativeError, at: { how: string } | undefined): Check {
+function brokenLibrary(problem: LibraryError | undefined, at: { how: string } | undefined): Check {
   const named = at?.how.match(/environment variable (\w+)/)?.[1];
   const other = named === undefined ? "" : `change or unset ${named}, or `;
-  const mend = `${other}fetch a library that works: ${installCommand()}`;
-  return { name: "library", state: "fails", says: message.split("\n")[0]!, mend };
+  const says = problem?.message.split("\n")[0] ?? "no onnxruntime library";
+  return { name: "library", state: "fails", says, mend: `${other}fetch a library that works: ${installCommand()}` };
 }
 
 function pathChecks({ calls, threads }: Capabilities): Check[] {
@@ -84,15 +83,16 @@ function pathChecks({ calls, threads }: Capabilities): Check[] {
   ];
 }
 
-function providerCheck(name: string, { library }: Capabilities): Check {
+function providerCheck(name: string, library: string): Check {
+  if (name === "CPUExecutionProvider") return { name: "provider", state: "works", says: name };
   const needed = PROVIDER_LIBRARIES[name];
-  if (needed === undefined || existsSync(path.join(path.dirname(library.path), needed))) {
-    return { name: "provider", state: "works", says: name };
+  if (needed === undefined || existsSync(path.join(path.dirname(library), needed))) {
+    return { name: "provider", state: "untried", says: `${name}: built in; a session that asks for it tells` };
   }
   return {
     name: "provider",
-    state: "slow",
+    state: "missing",
     says: `${name}: built in, but ${needed} is not beside the library`,
-    mend: `to use it, set COLOAD_ONNXRUNTIME to the library of a package that carries ${needed}`,
+    mend: "to use it, set COLOAD_ONNXRUNTIME to the library of a package that carries both",
   };
 }
