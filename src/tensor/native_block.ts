@@ -1,11 +1,16 @@
 import { ffi, type Pointer } from "../../ffi/mod.ts";
 
-/** How native memory ends: by one of the two, once. Neither may refer to the tensor, or it would never be collected. */
+/** How native memory ends. An owner may not refer to the tensor, or that would never be collected. */
 export interface NativeOwner {
-  /** Gives the memory back: nothing in JavaScript can reach it. */
+  /**
+   * Gives back what the memory holds but not its addresses, or returns `false` when it cannot. Its buffers are
+   * detached, but an operation of the system that began before may go on using it: Deno's do.
+   */
+  vacate(): boolean;
+  /** Gives the memory back. Called once. */
   release(): void;
   /**
-   * Never gives the memory back: a buffer over it was transferred, and nobody can know who reads it.
+   * Called instead of `release` when nobody can know who reads the memory, as a buffer over it was transferred.
    *
    * @param disposed whether the tensor was disposed, and not only dropped
    */
@@ -49,7 +54,7 @@ export class NativeBlock {
     return buffer;
   }
 
-  /** Detaches every buffer over it, then gives the memory back. */
+  /** Detaches every buffer over it and gives the memory back, its addresses once those buffers were collected. */
   dispose(): void {
     this.#end(true);
   }
@@ -65,14 +70,11 @@ export class NativeBlock {
     const windows = [...this.#windows ?? []].map((ref) => ref.deref());
     const buffers = [this.#whole, ...windows].filter((buffer) => buffer !== undefined);
     this.#whole = this.#windows = undefined;
-    if (buffers.some((buffer) => buffer.detached)) this.#awaited = Infinity;
-    for (const buffer of buffers) {
-      if (buffer.detached || (disposed && detach(buffer))) continue;
-      this.#awaited++;
-      NativeBlock.#buffers.register(buffer, this);
-    }
-    if (this.#awaited === Infinity) this.#owner.abandon(disposed);
-    else if (this.#awaited === 0) this.#owner.release();
+    if (buffers.some((buffer) => buffer.detached)) return this.#owner.abandon(disposed);
+    const detached = disposed && buffers.map(detach).every(Boolean);
+    if (buffers.length === 0 || (detached && !this.#owner.vacate())) return this.#owner.release();
+    this.#awaited = buffers.length;
+    for (const buffer of buffers) NativeBlock.#buffers.register(buffer, this);
   }
 
   #collected(): void {

@@ -1,9 +1,9 @@
-import { allocate, type Allocation, release, vacate } from "../../ffi/allocator.ts";
 import type { Pointer } from "../../ffi/mod.ts";
-import { MemoryError, rangeError, typeError } from "../errors.ts";
-import { countHandle, Handle } from "../handle.ts";
+import { rangeError, typeError } from "../errors.ts";
+import { countHandle } from "../handle.ts";
 import { arrayOf, type DType, type NumericData, type NumericDType } from "./dtype.ts";
 import { NativeBlock } from "./native_block.ts";
+import { OwnMemory } from "./own_memory.ts";
 import { Storage } from "./storage.ts";
 
 const WHOLE_UP_TO = 2 ** 32;
@@ -75,7 +75,7 @@ const dropped = new FinalizationRegistry<NativeBlock>((block) => block.drop());
 /**
  * A storage over memory that somebody else allocated, such as an OrtValue's.
  *
- * @param release gives the memory back
+ * @param release gives the memory back; called once, as soon as every view of it is detached
  * @param abandon is called in its place when that may never happen, because a buffer over it was transferred away
  */
 export function adoptedNativeStorage(
@@ -86,6 +86,7 @@ export function adoptedNativeStorage(
 ): NativeStorage {
   countHandle("tensor", 1);
   const block = new NativeBlock(pointer, byteLength, {
+    vacate: () => false,
     release() {
       countHandle("tensor", -1);
       release();
@@ -101,33 +102,6 @@ export function adoptedNativeStorage(
 
 /** A storage of zeros. @throws {MemoryError} OUT_OF_MEMORY */
 export function zeroedNativeStorage(byteLength: number): NativeStorage {
-  const allocation = allocateOrThrow(byteLength);
-  const handle = new Handle("tensor", allocation.pointer, allocation);
-  const block = new NativeBlock(allocation.pointer, byteLength, {
-    release() {
-      handle.take();
-      release(allocation);
-    },
-    abandon(disposed) {
-      handle.take();
-      countHandle("abandoned tensor", 1);
-      if (disposed) vacate(allocation);
-    },
-  });
-  return new NativeStorage(block);
-}
-
-function allocateOrThrow(byteLength: number): Allocation {
-  try {
-    return allocate(byteLength);
-  } catch (cause) {
-    throw new MemoryError(
-      "OUT_OF_MEMORY",
-      `Cannot make a native tensor of ${byteLength} bytes: ${(cause as Error).message}`,
-      {
-        cause,
-        neededBytes: byteLength,
-      },
-    );
-  }
+  const memory = new OwnMemory(byteLength);
+  return new NativeStorage(new NativeBlock(memory.allocation.pointer, byteLength, memory));
 }

@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { afterEach, describe, it } from "node:test";
-import { ffi } from "../../ffi/mod.ts";
-import { allocate, release } from "../../ffi/allocator.ts";
+import { ffi, type Pointer } from "../../ffi/mod.ts";
+import { Allocation } from "../../ffi/allocator.ts";
 import { liveHandles } from "../../src/handle.ts";
 import { adoptedNativeStorage, makeTensor, type NativeStorage, storageOf } from "../../src/tensor/internal.ts";
 import { Tensor } from "../../src/tensor/tensor.ts";
@@ -124,12 +125,44 @@ describe("a native tensor that is disposed while the system uses its array", () 
   });
 });
 
+describe("the memory of a native tensor that was disposed", () => {
+  const pointerOf = (tensor: Tensor): Pointer => (storageOf(tensor) as NativeStorage).pointer;
+
+  for (const length of [SMALL, PAGES]) {
+    it(`of ${length} elements is nobody else's while the system may still use a view of it`, () => {
+      const tensor = native(length), { data } = tensor, pointer = pointerOf(tensor);
+      data.fill(7);
+      tensor[Symbol.dispose]();
+      const late = new Float32Array(ffi.view(pointer, length * 4)); // as a read that began before sees it
+      using next = native(length);
+      late.fill(9);
+      assert.ok(next.data.every((value) => value === 0));
+      assert.equal(data.length, 0);
+    });
+  }
+
+  it("gives its addresses back when its views were collected", async () => {
+    const GIB = 2 ** 30,
+      status = (key: string): number =>
+        Number(new RegExp(`${key}:\\s+(\\d+) kB`).exec(readFileSync("/proc/self/status", "utf8"))![1]) * 1024;
+    const size = status("VmSize");
+    (function use(): void {
+      for (let i = 0; i < 16; i++) {
+        using tensor = Tensor.zeros("uint8", [GIB], { storage: "native" });
+        tensor.data.fill(1, 0, 1 << 20);
+      }
+    })();
+    assert.equal(liveHandles().tensor, undefined);
+    assert.ok(await collectUntil(() => status("VmSize") < size + 8 * GIB));
+  });
+});
+
 describe("adopted memory", () => {
   it("is given back once", () => {
-    const allocation = allocate(64), calls: string[] = [];
+    const allocation = new Allocation(64), calls: string[] = [];
     const storage = adoptedNativeStorage(allocation.pointer, 64, () => {
       calls.push("release");
-      release(allocation);
+      allocation.free();
     });
     const before = liveHandles().tensor!, tensor = makeTensor("int32", Object.freeze([16]), storage), { data } = tensor;
     data[0] = 1;
@@ -140,7 +173,7 @@ describe("adopted memory", () => {
   });
 
   it("is abandoned where its buffer was transferred away", () => {
-    const allocation = allocate(64), calls: string[] = [];
+    const allocation = new Allocation(64), calls: string[] = [];
     const storage = adoptedNativeStorage(
       allocation.pointer,
       64,
@@ -151,6 +184,6 @@ describe("adopted memory", () => {
     tensor.data.buffer.transfer(0);
     tensor[Symbol.dispose]();
     assert.deepEqual(calls, ["abandon"]);
-    release(allocation);
+    allocation.free();
   });
 });
