@@ -54,13 +54,13 @@ const readShape = (dims: BigInt64Array, rank: number): { shape: readonly number[
   return { shape: Object.freeze(shape), size };
 };
 
-/** The element type and shape of a value that is a tensor; `undefined` for any other. */
+/** The element type and shape of a value that is a tensor; `undefined` for any other, and for an empty optional. */
 export function describeTensorValue(value: Pointer): TensorValueInfo | undefined {
   const { api } = ort(), { a, b, c, i32 } = scratch(), doing = "read an output";
+  check(api.HasValue(value, a), doing);
+  if (i32[0] === 0) return undefined; // which has no type either: asking for it crashes
   check(api.GetValueType(value, a), doing);
   if (i32[0] !== ONNX_TYPE_TENSOR) return undefined;
-  check(api.HasValue(value, b), doing);
-  if (i32[2] === 0) return undefined;
   if (api.GetTensorElementTypeAndShapeDataReference) {
     check(api.GetTensorElementTypeAndShapeDataReference(value, a, b, c), doing);
     const elementType = i32[0]!, dims = pointerIn(1), rank = count(2);

@@ -132,6 +132,7 @@ export class Frame {
         this.#select(index, tensor, storage);
       }
     }
+    if (this.#selected.length === 0) throw typeError("INVALID_ARGUMENT", "Cannot run: no output to compute is named");
   }
 
   #select(index: number, target: Tensor | undefined, storage: "heap" | "native"): void {
@@ -144,7 +145,7 @@ export class Frame {
     this.#places.push(place);
     this.#outputNameSlots[position] = port.nameAddress;
     this.outputSlots[position] = place.value;
-    if (this.asynchronous && place.value === 0n) {
+    if (place.value === 0n) {
       const slot = this.addresses[3]! + BigInt(position * 8);
       this.#notes.push(note(ort().address("ReleaseValue"), slot, 1n, LEDGER.callEach));
     }
@@ -177,7 +178,12 @@ export class Frame {
     let given: Tensor[] | undefined;
     for (let position = 0; position < selected.length; position++) {
       const place = this.#places[position]!, tensor = place.collect(this, position);
-      tensors[outputs[selected[position]!]!.name] = tensor;
+      const { name } = outputs[selected[position]!]!;
+      if (tensor === undefined) {
+        refuseOutput(tensors, name, "nothing");
+        continue;
+      }
+      tensors[name] = tensor;
       if (place.given) (given ??= []).push(tensor);
     }
     if (given) noteGiven(tensors, given);

@@ -26,8 +26,8 @@ export interface OutputPlace {
   readonly value: bigint;
   /** Whether the tensor was given to the run, and stays its giver's. */
   readonly given: boolean;
-  /** The tensor. Called once, after a run that succeeded. */
-  collect(frame: Frame, position: number): Tensor;
+  /** The tensor; `undefined` for an optional that holds none. Called once, after a run that succeeded. */
+  collect(frame: Frame, position: number): Tensor | undefined;
 }
 
 /** A small output of a fixed shape: computed in a stage, and copied into the JavaScript heap. */
@@ -99,12 +99,13 @@ export class MadePlace implements OutputPlace {
     this.#storage = storage;
   }
 
-  collect(frame: Frame, position: number): Tensor {
+  collect(frame: Frame, position: number): Tensor | undefined {
     const value = ffi.pointer(frame.outputSlots[position]!)!, found = describeTensorValue(value);
-    const dtype = found && dtypeOfOnnx(found.elementType);
-    if (found === undefined || dtype === undefined) {
-      const what = found ? `a tensor of ${dtypeName(found.elementType)}` : "none";
-      throw new NativeError("UNSUPPORTED", `Cannot fetch output "${this.#port.name}": a tensor wanted, ${what} found`);
+    if (found === undefined) return undefined;
+    const dtype = dtypeOfOnnx(found.elementType), { name } = this.#port;
+    if (dtype === undefined) {
+      const what = `a tensor of ${dtypeName(found.elementType)}`;
+      throw new NativeError("UNSUPPORTED", `Cannot fetch output "${name}": ${this.#port.dtype} wanted, ${what} found`);
     }
     if (dtype === "string") return makeTensor(dtype, found.shape, heapStorage(tensorStrings(value, found.size)));
     return this.#storage === "native" ? adopt(frame, position, dtype, found) : copy(value, dtype, found);

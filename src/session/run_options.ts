@@ -28,7 +28,10 @@ export function checkRunOptions(options: RunOptions): void {
   for (const key in options) {
     if (!KNOWN.includes(key)) throw typeError("INVALID_ARGUMENT", `Cannot run: there is no option "${key}"`);
   }
-  const storage: unknown = options.outputStorage;
+  const storage: unknown = options.outputStorage, outputs: unknown = options.outputs;
+  if (outputs !== undefined && (typeof outputs !== "object" || outputs === null)) {
+    throw typeError("INVALID_ARGUMENT", `Cannot run: outputs by name wanted, ${String(outputs)} found`);
+  }
   if (storage !== undefined && storage !== "heap" && storage !== "native") {
     throw typeError(
       "INVALID_ARGUMENT",
