@@ -30,6 +30,7 @@ const OPTIONAL_TENSOR = /^optional<tensor<(.*)>>$/;
 
 function fixedByteLength({ kind, shape }: ValueInfo, dtype: DType | undefined): number {
   if (kind !== "tensor" || dtype === undefined || dtype === "string") return -1;
+  if (shape.length === 0) return -1; // a scalar, or a rank that the model leaves open: onnxruntime cannot tell
   let size = elementByteLength(dtype);
   for (const dim of shape) {
     if (typeof dim !== "number" || dim < 0) return -1;
