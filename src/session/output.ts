@@ -1,5 +1,5 @@
 import { ffi } from "../../ffi/mod.ts";
-import { rangeError, typeError } from "../errors.ts";
+import { disposedError, rangeError, typeError } from "../errors.ts";
 import { createTensorValue } from "../ort/value.ts";
 import type { NumericData, NumericDType } from "../tensor/dtype.ts";
 import { arrayOf, elementByteLength, heapStorage, makeTensor, type Storage, storageOf } from "../tensor/internal.ts";
@@ -47,6 +47,7 @@ export function checkTarget(port: Port, target: Tensor, storage: Storage, asynch
   }
   if (target.dtype === "string") throw typeError("UNSUPPORTED", `${cannot} into a given tensor: strings come out new`);
   if (target.readOnly) throw typeError("READ_ONLY", `${cannot}: the given tensor is read-only`);
+  if (storage.disposed) throw disposedError("tensor");
   storage.check();
   if (storage.kind === "heap" && asynchronous) {
     throw typeError("UNSUPPORTED", `${cannot} of an asynchronous run: a native tensor wanted, a heap tensor found`);
@@ -61,15 +62,15 @@ function placeGiven(frame: Frame, index: number, port: Port, target: Tensor): Ou
   const storage = storageOf(target);
   checkTarget(port, target, storage, frame.asynchronous);
   if (storage.kind !== "heap") {
-    const value = valueOf(target, storage);
     storage.pinWrite();
     frame.writing.push(storage);
-    return new InPlace(target, value, true);
+    return new InPlace(target, valueOf(target, storage), true);
   }
   storage.checkReadable();
   const { byteLength } = storage;
-  if (byteLength > LEND_FROM) {
-    const data = storage.data(target.dtype) as NumericData;
+  const data = byteLength > LEND_FROM ? storage.data(target.dtype) as NumericData : undefined;
+  if (data !== undefined && !frame.lent.includes(data)) { // what is also a feed is computed apart from it
+    frame.lent.push(data);
     const value = createTensorValue(ffi.of(data), byteLength, target.shape, port.elementType);
     return new InPlace(target, frame.addTransient(value), true);
   }
