@@ -4,7 +4,7 @@
  * An entry, 256 bytes: +0 a robust mutex, held for the thread's life; +64 state (0 free, 1 alive, 2 ended); +68 and +72
  * the mailbox's ends (i32 fds); +76 ledger entries in use; +80 the slab of requests; +88 the ledger; +96 the ledger's
  * capacity; +104 the inode of the mailbox's readable end; +112 the reaper's index + 1;
- * +116 how many threads have had this entry.
+ * +116 how many threads have had this entry; +120, in the first entry only, how many entries were ever used.
  *
  * @module
  */
@@ -34,6 +34,7 @@ export const U32 = {
   ledgerCapacity: 24,
   reaper: 28,
   generation: 29,
+  everUsed: 30,
 } as const;
 /** Positions in an entry's 64-bit words. */
 export const WORD = { slab: 10, ledger: 11, inode: 13 } as const;
@@ -54,6 +55,16 @@ export interface OwnerEntry {
 }
 
 let own: OwnerEntry | undefined;
+let all: Uint32Array | undefined;
+
+/** 32-bit words between one owner's entry and the next. */
+export const OWNER_STRIDE: number = OWNER_BYTE_LENGTH / 4;
+
+/** All owners' entries as 32-bit words; how many to look at is in the first one's {@linkcode U32.everUsed}. */
+export function owners(): Uint32Array {
+  const byteLength = MAX_OWNERS * OWNER_BYTE_LENGTH;
+  return all ??= new Uint32Array(ffi.view(processBlock("owners", byteLength).pointer, byteLength));
+}
 
 /** The entry at an index. */
 export function ownerEntry(index: number): OwnerEntry {
@@ -101,6 +112,8 @@ export function owner(): OwnerEntry {
       const entry = ownerEntry(index);
       if (entry.u32[U32.state] !== STATE.free) continue;
       join(entry);
+      const everUsed = owners();
+      everUsed[U32.everUsed] = Math.max(everUsed[U32.everUsed]!, index + 1);
       return entry;
     }
     throw new Error(`${MAX_OWNERS} threads of this process use Coload already`);

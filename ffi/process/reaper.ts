@@ -7,8 +7,9 @@ import { LEDGER } from "./ledger.ts";
 import {
   inode,
   LEDGER_ENTRY,
-  MAX_OWNERS,
   owner,
+  OWNER_STRIDE,
+  owners,
   type OwnerEntry,
   ownerEntry,
   REQUESTS,
@@ -87,10 +88,12 @@ async function bury(entry: OwnerEntry): Promise<void> {
  * running is left for the next time.
  */
 export async function reap(): Promise<number> {
+  const all = owners(), self = owner().index;
   let buried = 0;
-  for (let index = 0; index < MAX_OWNERS; index++) {
+  for (let index = 0; index < all[U32.everUsed]!; index++) {
+    if (index === self || Atomics.load(all, index * OWNER_STRIDE + U32.state) === STATE.free) continue;
     const entry = ownerEntry(index);
-    if (Atomics.load(entry.u32, U32.state) === STATE.free || !claim(entry)) continue;
+    if (!claim(entry)) continue;
     await bury(entry);
     buried++;
   }

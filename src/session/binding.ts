@@ -25,8 +25,28 @@ export let makeBinding: (
 
 const DOING = "run the binding";
 
+/** What a binding holds, apart from the object that the garbage collector may take. */
+interface Held {
+  readonly core: SessionCore;
+  readonly reference: Reference;
+  readonly handle: Handle;
+}
+
+function release({ core, reference, handle }: Held): void {
+  const pointer = handle.take();
+  if (pointer === null) return;
+  core.api.ReleaseIoBinding(pointer);
+  reference.end();
+}
+
+const dropped = new FinalizationRegistry<Held>((held) => {
+  console.warn('coload: a binding was garbage-collected without dispose; declare it with "using", or dispose of it');
+  release(held);
+});
+
 function bindable(what: string, tensor: Tensor): Storage {
   const storage = storageOf(tensor);
+  if (storage.disposed) throw disposedError("tensor");
   if (storage.kind === "heap") {
     throw typeError("UNSUPPORTED", `Cannot bind "${what}": a native or shared tensor wanted, a heap tensor found`);
   }
@@ -84,14 +104,16 @@ export class Binding implements Disposable {
       checkTarget(port, tensor, bindable(name, tensor), true);
       return { port, tensor };
     });
+    if (targets.length === 0) throw typeError("INVALID_ARGUMENT", "Cannot make a binding: no output is bound");
     check(core.api.CreateIoBinding(core.pointer, scratch().a), "make a binding");
     this.#pointer = pointerIn()!;
     const release = ffi.pointer(ort().address("ReleaseIoBinding"))!;
     this.#handle = new Handle("binding", this.#pointer, { release });
+    reference.begin();
+    dropped.register(this, { core, reference, handle: this.#handle }, this.#handle);
     for (const { port, tensor } of inputs) this.#bindInput(port, tensor);
     for (const { port, tensor } of targets) this.#bindOutput(port, tensor);
     this.#resolve();
-    reference.begin();
   }
 
   static {
@@ -131,7 +153,7 @@ export class Binding implements Disposable {
     } finally {
       this.#unpin();
       this.#running--;
-      if (this.#disposed) this.#release();
+      if (this.#disposed && this.#running === 0) this.#release();
       this.#reference.end();
     }
   }
@@ -148,6 +170,7 @@ export class Binding implements Disposable {
     if (into === undefined) throw typeError("UNKNOWN_FEED", `Cannot swap "${input}": no such input is bound`);
     if (out === undefined) throw typeError("UNKNOWN_OUTPUT", `Cannot swap "${output}": no such output is bound`);
     if (this.#running > 0) throw typeError("TENSOR_BUSY", `Cannot swap "${input}" and "${output}": a run is in flight`);
+    if (into.disposed || out.disposed) throw disposedError("tensor");
     if (into.dtype !== out.dtype) {
       throw typeError("INVALID_DTYPE", `Cannot swap "${input}" and "${output}": ${into.dtype} against ${out.dtype}`);
     }
@@ -211,9 +234,7 @@ export class Binding implements Disposable {
   }
 
   #release(): void {
-    const pointer = this.#handle.take();
-    if (pointer === null) return;
-    this.#core.api.ReleaseIoBinding(pointer);
-    this.#reference.end();
+    dropped.unregister(this.#handle);
+    release({ core: this.#core, reference: this.#reference, handle: this.#handle });
   }
 }

@@ -43,12 +43,7 @@ export let makeSession: (core: SessionCore, weights: WeightMemory, reference: Re
 
 let created = 0;
 
-/** Tells of a session that was dropped without dispose, once, and gives its use back. */
-const dropped = new FinalizationRegistry<{ reference: Reference; id: string }>(({ reference, id }) => {
-  if (reference.disposed) return;
-  console.warn(`coload: session ${id} was garbage-collected without dispose; use "using" or call its dispose`);
-  reference.dispose();
-});
+const dropped = new FinalizationRegistry<Reference>((reference) => reference.dropped());
 
 /**
  * A model that onnxruntime has loaded. It owns the native session, or a counted share of it when it comes from a
@@ -73,7 +68,7 @@ export class InferenceSession implements Model, Disposable, AsyncDisposable {
     this.#core = core;
     this.#weights = weights;
     this.#reference = reference;
-    dropped.register(this, { reference, id: core.id }, reference);
+    dropped.register(this, reference, reference);
   }
 
   static {
@@ -99,7 +94,7 @@ export class InferenceSession implements Model, Disposable, AsyncDisposable {
     return new InferenceSession(
       core,
       weights,
-      new Reference(() => {
+      new Reference(`session ${core.id}`, () => {
         core.dispose();
         return releaseNativeSession(handle.take()!);
       }),
@@ -185,6 +180,6 @@ export class InferenceSession implements Model, Disposable, AsyncDisposable {
   }
 
   #use(): void {
-    if (this.#reference.disposed) throw disposedError(`session ${this.#core.id}`);
+    if (this.#reference.disposed) throw disposedError(this.#reference.what);
   }
 }

@@ -2,7 +2,7 @@ import { functionPointer } from "../../ffi/libc.ts";
 import { ffi, type Pointer } from "../../ffi/mod.ts";
 import { callNative } from "../../ffi/process/calls.ts";
 import { leaveBeforeDestructors } from "../../ffi/process/pool.ts";
-import { ort, startOrt } from "../ort/environment.ts";
+import { isStarted, ort, startOrt } from "../ort/environment.ts";
 import { modelFile, modelPath, type ModelSource } from "../ort/model_source.ts";
 import { NativeLoad } from "../ort/native_load.ts";
 import { arenaStatistics } from "../ort/session_memory.ts";
@@ -47,7 +47,13 @@ export class ProgressReport implements Disposable {
 
   #tell(): void {
     const elapsedMs = performance.now() - this.#start;
-    this.#report?.({ phase: this.#phase, totalBytes: this.totalBytes, elapsedMs });
+    try {
+      this.#report?.({ phase: this.#phase, totalBytes: this.totalBytes, elapsedMs });
+    } catch (error) { // is its own, as in a listener of an event: the load goes on
+      queueMicrotask(() => {
+        throw error;
+      });
+    }
   }
 
   [Symbol.dispose](): void {
@@ -86,6 +92,19 @@ async function orAborted(
   return await promise;
 }
 
+/** Rejects as soon as the signal aborts; the work goes on without its caller. */
+async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (!signal) return await work;
+  const { promise, reject } = Promise.withResolvers<never>();
+  const abort = (): void => reject(signal.reason);
+  signal.addEventListener("abort", abort);
+  try {
+    return await Promise.race([work, promise]);
+  } finally {
+    signal.removeEventListener("abort", abort);
+  }
+}
+
 /** Creates a native session for this thread alone. */
 export async function createNativeSession(model: ModelSource, options: SessionOptions): Promise<NativeSession> {
   checkSessionOptions(options);
@@ -93,12 +112,14 @@ export async function createNativeSession(model: ModelSource, options: SessionOp
   signal?.throwIfAborted();
   using progress = new ProgressReport(options.onProgress);
   progress.phase("find");
-  const file = model instanceof Uint8Array ? undefined : modelFile(modelPath(model));
-  await startOrt();
-  signal?.throwIfAborted();
-  progress.totalBytes = file?.byteLength ?? (model as Uint8Array).length;
-  if (!file) progress.phase("read");
-  const load = NativeLoad.prepare(file ? { path: file.path } : { bytes: model as Uint8Array }, options);
+  let source = model instanceof Uint8Array ? { bytes: model } : modelFile(modelPath(model));
+  if (!isStarted()) {
+    if ("bytes" in source) source = { bytes: source.bytes.slice() }; // which the caller may change meanwhile
+    await unlessAborted(startOrt(), signal);
+  }
+  progress.totalBytes = "bytes" in source ? source.bytes.length : source.byteLength;
+  if ("bytes" in source) progress.phase("read");
+  const load = NativeLoad.prepare(source, options);
   load.noteInLedger();
   progress.phase("create");
   const session = finishLoad(load, progress.totalBytes);

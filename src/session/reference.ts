@@ -3,6 +3,8 @@
  * apart from the object that the user holds, which the garbage collector may take first.
  */
 export class Reference {
+  /** What is used, as messages name it. */
+  readonly what: string;
   readonly #giveBack: () => void | Promise<void>;
   #running = 0;
   #disposed = false;
@@ -10,7 +12,8 @@ export class Reference {
   #waiter: PromiseWithResolvers<void> | undefined;
 
   /** @param giveBack what to do once nobody uses this any more */
-  constructor(giveBack: () => void | Promise<void>) {
+  constructor(what: string, giveBack: () => void | Promise<void>) {
+    this.what = what;
     this.#giveBack = giveBack;
   }
 
@@ -41,6 +44,15 @@ export class Reference {
     if (this.#running === 0) return Promise.resolve(this.#done);
     this.#waiter ??= Promise.withResolvers();
     return this.#waiter.promise;
+  }
+
+  /** Gives up a use whose object the garbage collector took without a dispose, and tells so, once. */
+  dropped(): void {
+    if (this.#disposed) return;
+    console.warn(
+      `coload: ${this.what} was garbage-collected without dispose; declare it with "using", or dispose of it`,
+    );
+    this.dispose();
   }
 
   #release(): void {

@@ -37,17 +37,26 @@ function conclude(core: SessionCore, reference: Reference, frame: Frame, status:
   }
 }
 
-function abortable(done: Promise<Tensors>, signal: AbortSignal, frame: Frame): Promise<Tensors> {
+/** Rejects as soon as the signal aborts, and asks C to stop; what it still makes is released. */
+function abortable(
+  called: Promise<bigint>,
+  signal: AbortSignal,
+  frame: Frame,
+  conclude: (status: bigint) => Tensors,
+): Promise<Tensors> {
   const { promise, resolve, reject } = Promise.withResolvers<Tensors>();
   const abort = (): void => {
     frame.terminate();
     reject(signal.reason);
   };
   signal.addEventListener("abort", abort);
-  done.then((tensors) => {
+  if (signal.aborted) abort();
+  called.then((status) => {
+    signal.removeEventListener("abort", abort); // from here on the frame is another run's
+    const tensors = conclude(status);
     if (signal.aborted) tensors[Symbol.dispose](); // nobody will ever see them
     else resolve(tensors);
-  }, reject).finally(() => signal.removeEventListener("abort", abort));
+  }).catch(reject);
   return promise;
 }
 
@@ -73,7 +82,7 @@ export function run(
   const [inputNames, inputs, outputNames, outputs] = frame.addresses as [bigint, bigint, bigint, bigint];
   const runOptions = signal ? ffi.address(frame.runOptions) : 0n;
   const { inputCount, outputCount } = frame;
-  const done = callNative("run", ort().address("Run"), [
+  const called = callNative("run", ort().address("Run"), [
     core.address,
     runOptions,
     inputNames,
@@ -82,6 +91,7 @@ export function run(
     outputNames,
     outputCount,
     outputs,
-  ]).then((status) => conclude(core, reference, frame, status));
-  return signal ? abortable(done, signal, frame) : done;
+  ]);
+  const finish = (status: bigint): Tensors => conclude(core, reference, frame, status);
+  return signal ? abortable(called, signal, frame, finish) : called.then(finish);
 }

@@ -29,6 +29,9 @@ export function checkRunOptions(options: RunOptions): void {
     if (!KNOWN.includes(key)) throw typeError("INVALID_ARGUMENT", `Cannot run: there is no option "${key}"`);
   }
   const storage: unknown = options.outputStorage, outputs: unknown = options.outputs;
+  if (options.signal !== undefined && !(options.signal instanceof AbortSignal)) {
+    throw typeError("INVALID_ARGUMENT", "Cannot run: an AbortSignal wanted as signal");
+  }
   if (outputs !== undefined && (typeof outputs !== "object" || outputs === null)) {
     throw typeError("INVALID_ARGUMENT", `Cannot run: outputs by name wanted, ${String(outputs)} found`);
   }

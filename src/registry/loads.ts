@@ -1,0 +1,285 @@
+import { clearInterval, setInterval } from "node:timers";
+import type { Pointer } from "../../ffi/mod.ts";
+import { owner, U32 } from "../../ffi/process/owner.ts";
+import { exclusively } from "../../ffi/process/shared.ts";
+import { cancelLoad } from "../ort/native_load.ts";
+import type { WeightMemory } from "../session/native_session.ts";
+import type { EvictionReason, RegistryEventDetail, RegistryEventType } from "./events.ts";
+import { idleSlots, makeRoom } from "./eviction.ts";
+import { describeFailure, revive } from "./failure.ts";
+import type { Evicted, ModelStore } from "./model_store.ts";
+import { Resident, sourceNumber } from "./residents.ts";
+import { findSlot, readText, type SlotText, writeText } from "./slot_text.ts";
+import { HEADER, KIND, METRIC, SLOT_F64, SLOT_STATE, SLOT_U32, SLOT_U64 } from "./table.ts";
+
+/** How often a waiter looks after a load of another thread, which may have ended. */
+const LOOK_AFTER_MS = 50;
+
+/** What a load has made. */
+export interface Loaded {
+  readonly session?: Pointer;
+  readonly object?: { readonly object: unknown; readonly dispose: ((model: unknown) => unknown) | undefined };
+  readonly weights: WeightMemory;
+}
+
+/** One thing to be loaded unless it is there. */
+export interface Load {
+  readonly text: SlotText;
+  readonly kind: number;
+  readonly ttlMs: number | undefined;
+  /** Bytes that it is expected to take. */
+  estimate(): number;
+  /** Loads it. What a native load needs while in flight is noted in the slot. */
+  make(slot: number): Promise<Loaded>;
+  /** Releases what was made and nobody wants any more. */
+  unmake(loaded: Loaded): unknown;
+  /** Stops a load of this thread that nobody waits for any more. */
+  cancel?(): void;
+}
+
+type Outcome = { readonly resident: Resident } | { readonly error: unknown } | "gone" | "loading";
+
+/** The loads of a registry: one for all who ask at once, in whichever thread. */
+export class Loads {
+  readonly #store: ModelStore;
+  readonly #emit: (type: RegistryEventType, detail: RegistryEventDetail) => void;
+  /** What this thread waits for, by slot. */
+  readonly #joined = new Map<number, Load>();
+  /** Why a slot's load failed, and what it made, while its waiters have not seen it. */
+  readonly #errors = new Map<number, unknown>();
+  readonly #objects = new Map<number, NonNullable<Loaded["object"]>>();
+
+  constructor(store: ModelStore, emit: (type: RegistryEventType, detail: RegistryEventDetail) => void) {
+    this.#store = store;
+    this.#emit = emit;
+    store.adopt = (slot) => this.#adopt(slot);
+  }
+
+  /** What is wanted, counted once for the caller: as it is there, joined while it loads, or loaded. */
+  async acquire(load: Load, signal: AbortSignal | undefined): Promise<Resident> {
+    for (;;) {
+      const entered = this.#enter(load);
+      if (entered.resident) return entered.resident;
+      const found = await this.#settled(entered.slot, load, signal);
+      if (found !== "gone") return found;
+    }
+  }
+
+  /** The resident of a slot that is ready, made at this thread's first use of it. */
+  resident(slot: number): Resident {
+    const { residents, table } = this.#store, found = residents.at(slot);
+    if (found) return found;
+    const { label, key, alias } = readText(table, slot), held = this.#objects.get(slot);
+    const made = residents.add(new Resident(table, slot, label, held));
+    this.#objects.delete(slot);
+    residents.name(made, key);
+    residents.name(made, alias);
+    return made;
+  }
+
+  #enter(load: Load): { readonly slot: number; readonly resident?: Resident } {
+    const { table } = this.#store, { key } = load.text, freed: Evicted[] = [];
+    let isHit = false;
+    const slot = exclusively(() => {
+      const found = findSlot(table, "key", key, [SLOT_STATE.ready, SLOT_STATE.loading]);
+      isHit = found !== undefined;
+      const entered = found ?? this.#reserve(load, freed);
+      Atomics.add(table.counts, entered, 1);
+      if (load.ttlMs !== undefined) table.setF64(entered, SLOT_F64.ttlMs, load.ttlMs);
+      table.setU32(entered, SLOT_U32.uses, table.getU32(entered, SLOT_U32.uses) + 1);
+      table.setF64(entered, SLOT_F64.lastAccessed, Date.now());
+      return entered;
+    });
+    table.metrics[isHit ? METRIC.hits : METRIC.misses]!++;
+    if (isHit) this.#emit("hit", { key: load.text.label });
+    else void this.#run(slot, load, freed);
+    return table.state(slot) === SLOT_STATE.ready ? { slot, resident: this.resident(slot) } : { slot };
+  }
+
+  /** A slot for what is to be loaded, with room for it in the budget. */
+  #reserve(load: Load, freed: Evicted[]): number {
+    const { table } = this.#store, bytes = load.estimate(), { index } = owner();
+    makeRoom(table, bytes, index, load.text.label, (victim) => this.#evictInto(freed, victim, "budget"));
+    const slot = table.take(), { sequence } = HEADER;
+    this.#errors.delete(slot);
+    writeText(table, slot, { key: load.text.key, label: load.text.label, alias: load.text.alias });
+    table.setU32(slot, SLOT_U32.kind, load.kind);
+    table.setU32(slot, SLOT_U32.id, ++table.header[sequence]!);
+    table.setF64(slot, SLOT_F64.bytes, bytes);
+    table.setF64(slot, SLOT_F64.ttlMs, table.options[HEADER.ttlMs]!);
+    this.#own(slot);
+    table.setState(slot, SLOT_STATE.loading);
+    return slot;
+  }
+
+  #own(slot: number): void {
+    const { index, u32 } = owner();
+    this.#store.table.setU32(slot, SLOT_U32.owner, index + 1);
+    this.#store.table.setU32(slot, SLOT_U32.ownerGeneration, u32[U32.generation]!);
+  }
+
+  #evictInto(freed: Evicted[], slot: number, reason: EvictionReason): void {
+    const evicted = this.#store.evict(slot, reason);
+    if (evicted) freed.push(evicted);
+  }
+
+  async #run(slot: number, load: Load, freed: readonly Evicted[]): Promise<void> {
+    const { table } = this.#store, generation = table.getU32(slot, SLOT_U32.generation);
+    try {
+      await Promise.all(freed.map(({ released }) => released));
+      const loaded = await this.#make(slot, load);
+      const kept = exclusively(() => this.#keep(slot, generation, load, loaded));
+      if (kept) this.#emit("load", { key: load.text.label, bytes: loaded.weights.bytes });
+      else await load.unmake(loaded);
+    } catch (error) {
+      exclusively(() => this.#fail(slot, generation, load, error));
+      this.#emit("fail", { key: load.text.label, error });
+    }
+    this.#store.changed();
+  }
+
+  /** Loads, and once more when memory ran out and idle models could make way. */
+  async #make(slot: number, load: Load): Promise<Loaded> {
+    try {
+      return await load.make(slot);
+    } catch (error) {
+      if ((error as { code?: unknown })?.code !== "OUT_OF_MEMORY") throw error;
+      const freed: Evicted[] = [];
+      for (const idle of idleSlots(this.#store.table, owner().index, "lru")) this.#evictInto(freed, idle, "memory");
+      if (freed.length === 0) throw error;
+      await Promise.all(freed.map(({ released }) => released));
+      return await load.make(slot);
+    }
+  }
+
+  /** Makes what was loaded available, unless nobody waits for it any more. */
+  #keep(slot: number, generation: number, load: Load, loaded: Loaded): boolean {
+    const { table } = this.#store;
+    if (!this.#isLoading(slot, generation)) return false; // an object's slot, freed when its last waiter left
+    table.setU64(slot, SLOT_U64.load, 0n);
+    if (table.references(slot) === 0) {
+      this.#store.free(slot);
+      return false;
+    }
+    table.setF64(slot, SLOT_F64.bytes, 0);
+    const { bytes, source } = loaded.weights;
+    try {
+      makeRoom(table, bytes, owner().index, load.text.label, (victim) => this.#store.evict(victim, "budget"));
+    } catch (error) {
+      void load.unmake(loaded);
+      throw error;
+    }
+    table.setF64(slot, SLOT_F64.bytes, bytes);
+    table.setU32(slot, SLOT_U32.source, sourceNumber(source));
+    table.setF64(slot, SLOT_F64.loadedAt, Date.now());
+    if (loaded.session) this.#store.keepSession(slot, loaded.session);
+    if (loaded.object) this.#objects.set(slot, loaded.object);
+    table.metrics[METRIC.loads]!++;
+    table.setState(slot, table.getU32(slot, SLOT_U32.retired) ? SLOT_STATE.retired : SLOT_STATE.ready);
+    return true;
+  }
+
+  #fail(slot: number, generation: number, load: Load, error: unknown): void {
+    const { table } = this.#store;
+    table.metrics[METRIC.failures]!++;
+    if (!this.#isLoading(slot, generation)) return;
+    table.setU64(slot, SLOT_U64.load, 0n);
+    if (table.references(slot) === 0) return this.#store.free(slot);
+    writeText(table, slot, { ...load.text, label: load.text.label, failure: describeFailure(error) });
+    table.setF64(slot, SLOT_F64.bytes, 0);
+    this.#errors.set(slot, error);
+    table.setState(slot, SLOT_STATE.failed);
+  }
+
+  #isLoading(slot: number, generation: number): boolean {
+    const { table } = this.#store;
+    return table.state(slot) === SLOT_STATE.loading && table.getU32(slot, SLOT_U32.generation) === generation;
+  }
+
+  #outcome(slot: number): Outcome {
+    const { table } = this.#store;
+    switch (table.state(slot)) {
+      case SLOT_STATE.loading:
+        return "loading";
+      case SLOT_STATE.ready:
+      case SLOT_STATE.retired:
+        return { resident: this.resident(slot) };
+      case SLOT_STATE.failed: {
+        const error = this.#errors.get(slot) ?? revive(readText(table, slot).failure!);
+        return { error };
+      }
+      default:
+        return "gone";
+    }
+  }
+
+  /** Waits until a slot is loaded. When that fails or the signal aborts, the caller's use is given back. */
+  #settled(slot: number, load: Load, signal: AbortSignal | undefined): Promise<Resident | "gone"> {
+    const { watchers } = this.#store, { promise, resolve, reject } = Promise.withResolvers<Resident | "gone">();
+    this.#joined.set(slot, load);
+    const stop = (): void => {
+      watchers.delete(look);
+      if (timer) clearInterval(timer);
+      signal?.removeEventListener("abort", leave);
+    };
+    const look = (): void => {
+      const outcome = this.#outcome(slot);
+      if (outcome === "loading") return;
+      stop();
+      if (outcome === "gone") resolve("gone");
+      else if ("resident" in outcome) resolve(outcome.resident);
+      else {
+        reject(outcome.error);
+        void this.#store.release(slot);
+      }
+    };
+    const leave = (): void => {
+      stop();
+      reject(signal!.reason);
+      this.#leave(slot, load);
+    };
+    // A load of this thread tells by itself; one of another thread may have lost that thread. The timer also keeps
+    // this thread's event loop alive meanwhile.
+    const timer = this.#store.isOwn(slot)
+      ? undefined
+      : setInterval(() => void this.#store.sweep().then(look), LOOK_AFTER_MS);
+    watchers.add(look);
+    signal?.addEventListener("abort", leave);
+    if (signal?.aborted) leave();
+    else look();
+    return promise;
+  }
+
+  /** One waiter less; the last one stops the load. */
+  #leave(slot: number, load: Load): void {
+    const { table } = this.#store;
+    exclusively(() => {
+      if (table.state(slot) !== SLOT_STATE.loading) return void this.#store.release(slot);
+      Atomics.sub(table.counts, slot, 1);
+      if (table.references(slot) > 0) return;
+      table.setU32(slot, SLOT_U32.retired, 1);
+      const address = table.getU64(slot, SLOT_U64.load);
+      if (address !== 0n) cancelLoad(address);
+      if (load.kind === KIND.object) this.#store.free(slot);
+      load.cancel?.();
+    });
+  }
+
+  /** Takes over the load of a thread that ended, for this thread waits for it. */
+  #adopt(slot: number): void {
+    const load = this.#joined.get(slot), { table } = this.#store;
+    if (load === undefined) return;
+    const generation = table.getU32(slot, SLOT_U32.generation);
+    const session = exclusively(() => {
+      if (!this.#isLoading(slot, generation)) return undefined;
+      if (table.isOwnedBy(table.getU32(slot, SLOT_U32.owner), table.getU32(slot, SLOT_U32.ownerGeneration))) {
+        return undefined;
+      }
+      this.#own(slot);
+      return this.#store.takeOrphan(slot);
+    });
+    if (session === undefined) return;
+    const weights = { bytes: table.getF64(slot, SLOT_F64.bytes), source: "estimated" } as const;
+    void this.#run(slot, session === null ? load : { ...load, make: () => Promise.resolve({ session, weights }) }, []);
+  }
+}

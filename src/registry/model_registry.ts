@@ -1,0 +1,296 @@
+import { owner, U32 } from "../../ffi/process/owner.ts";
+import { exclusively } from "../../ffi/process/shared.ts";
+import { disposedError, rangeError, typeError } from "../errors.ts";
+import type { ModelSource } from "../ort/model_source.ts";
+import { checkOptionNames, type SessionOptions } from "../ort/session_options.ts";
+import { type InferenceSession, makeSession } from "../session/inference_session.ts";
+import { Reference } from "../session/reference.ts";
+import type { RegistryEventDetail, RegistryEventType } from "./events.ts";
+import { expiry, POLICIES, totalBytes } from "./eviction.ts";
+import { type AcquireOptions, aliasOf, checkAcquireOptions, modelKey } from "./key.ts";
+import { type Load, Loads } from "./loads.ts";
+import { makeHandle, type ModelHandle } from "./model_handle.ts";
+import { type Evicted, ModelStore } from "./model_store.ts";
+import { objectLoad } from "./object_load.ts";
+import type { LoadedModel, ModelInfo, RegistryMetrics, RegistryOptions } from "./registry_types.ts";
+import { type Resident, sourceName } from "./residents.ts";
+import { sessionLoad } from "./session_load.ts";
+import { findSlot, readText } from "./slot_text.ts";
+import { HEADER, METRIC, SLOT_F64, SLOT_STATE, SLOT_U32 } from "./table.ts";
+
+const STATE_NAMES = { 1: "loading", 2: "ready", 5: "retired" } as const;
+
+/** Makes the registry that all Workers of the process share. */
+export let processRegistry: () => ModelRegistry;
+
+/**
+ * Keeps models: each is loaded once for all who ask, handed out as counted references, and let go when nobody has used
+ * it for a while or its memory is wanted.
+ *
+ * `new ModelRegistry()` is the thread's own; {@linkcode models} is the process's. It tells `load`, `hit`, `evict` and
+ * `fail` as `CustomEvent`s whose `detail` is a {@linkcode RegistryEventDetail}, in the thread that acted.
+ *
+ * @example
+ * ```ts
+ * import { ModelRegistry } from "@coload/onnx";
+ *
+ * await using registry = new ModelRegistry({ ttlMs: 60_000, maxMemoryBytes: 2 ** 30 });
+ * console.log(registry.metrics().totalModels); // 0
+ * ```
+ */
+export class ModelRegistry extends EventTarget implements AsyncDisposable {
+  #options: RegistryOptions | undefined;
+  #shared = false;
+  #kept: { readonly store: ModelStore; readonly loads: Loads } | undefined;
+  #disposed = false;
+  readonly #listening = new Set<string>();
+
+  /** @throws {RangeError | TypeError} for bad options */
+  constructor(options: RegistryOptions = {}) {
+    super();
+    checkOptions(options);
+    this.#options = options;
+  }
+
+  static {
+    processRegistry = () => {
+      const registry = new ModelRegistry();
+      registry.#options = undefined; // another Worker may have set them
+      registry.#shared = true;
+      return registry;
+    };
+  }
+
+  /** What is kept, set up at the first use. */
+  get #keep(): { readonly store: ModelStore; readonly loads: Loads } {
+    if (this.#kept) return this.#kept;
+    if (this.#disposed) throw disposedError("the registry");
+    const emit = (type: RegistryEventType, detail: RegistryEventDetail): void => this.#emit(type, detail);
+    const store = new ModelStore(this.#shared, emit);
+    this.#kept = { store, loads: new Loads(store, emit) };
+    if (this.#options) this.configure(this.#options);
+    return this.#kept;
+  }
+
+  #emit(type: RegistryEventType, detail: RegistryEventDetail): void {
+    if (!this.#listening.has(type)) return;
+    queueMicrotask(() => this.dispatchEvent(new CustomEvent(type, { detail })));
+  }
+
+  /** Listens to `load`, `hit`, `evict` or `fail`. */
+  override addEventListener(
+    type: RegistryEventType,
+    listener: EventListenerOrEventListenerObject | null,
+    options?: boolean | AddEventListenerOptions,
+  ): void {
+    this.#listening.add(type);
+    super.addEventListener(type, listener, options);
+  }
+
+  /** Changes what is given; for {@linkcode models} in every Worker, and the last call wins. @throws for bad options */
+  configure(options: RegistryOptions): void {
+    checkOptions(options);
+    const { ttlMs, maxMemoryBytes, evictionPolicy } = options, { table } = this.#keep.store;
+    exclusively(() => {
+      if (ttlMs !== undefined) table.options[HEADER.ttlMs] = ttlMs;
+      if (maxMemoryBytes !== undefined) {
+        table.options[HEADER.maxMemoryBytes] = maxMemoryBytes === Infinity ? -1 : maxMemoryBytes;
+      }
+      if (evictionPolicy !== undefined) table.header[HEADER.policy] = POLICIES.indexOf(evictionPolicy);
+    });
+  }
+
+  /**
+   * A counted reference to a model: the one that is there, or that is being loaded, or a new one. The event loop stays
+   * free. Bytes are known by their digest.
+   *
+   * @throws as `InferenceSession.create`, the same for all who wait for one load
+   * @throws {MemoryError} MEMORY_BUDGET when the budget does not hold it
+   */
+  async load(model: ModelSource, options: SessionOptions & AcquireOptions = {}): Promise<InferenceSession> {
+    checkOptionNames(options, ["ttlMs", "key"]);
+    checkAcquireOptions(options);
+    options.signal?.throwIfAborted();
+    const { store, loads } = this.#keep;
+    const found = modelKey(model, options), key = found instanceof Promise ? await found : found;
+    const known = store.residents.find(key.key);
+    if (known && store.acquire(known)) {
+      store.residents.name(known, key.alias);
+      if (options.ttlMs !== undefined) store.table.setF64(known.slot, SLOT_F64.ttlMs, options.ttlMs);
+      return this.#hit(known);
+    }
+    const resident = await loads.acquire(sessionLoad(store, key, options), options.signal);
+    store.residents.name(resident, key.alias);
+    return this.#session(resident);
+  }
+
+  /**
+   * A counted reference to a model that is there, at once: by the path as it was given before, without a look at the
+   * disk. `undefined` when it is not there; that counts as no request.
+   */
+  get(model: string | URL, options?: SessionOptions & AcquireOptions): InferenceSession | undefined {
+    const alias = options === undefined && typeof model === "string" ? model : aliasOf(model, options);
+    const { residents } = (this.#kept ?? this.#keep).store, known = residents.find(alias);
+    if (known !== undefined && this.#kept!.store.acquire(known)) {
+      if (options?.ttlMs !== undefined) this.#kept!.store.table.setF64(known.slot, SLOT_F64.ttlMs, options.ttlMs);
+      return this.#hit(known);
+    }
+    return this.#find(alias);
+  }
+
+  /** Looks for what another Worker has loaded. */
+  #find(alias: string): InferenceSession | undefined {
+    const { store, loads } = this.#keep;
+    return exclusively(() => {
+      const slot = findSlot(store.table, "alias", alias, [SLOT_STATE.ready]);
+      if (slot === undefined) return undefined;
+      const resident = loads.resident(slot);
+      return store.acquire(resident) ? this.#hit(resident) : undefined;
+    });
+  }
+
+  #hit(resident: Resident): InferenceSession {
+    if (this.#listening.size > 0) this.#emit("hit", { key: resident.label });
+    return this.#session(resident);
+  }
+
+  #session(resident: Resident): InferenceSession {
+    const { store } = this.#kept!, { core, weights } = resident;
+    return makeSession(core!, weights, new Reference(resident.label, () => store.release(resident.slot)));
+  }
+
+  /**
+   * A counted reference to any object, made by `loader` unless it is there: processors, tokenizers. Such objects are
+   * each Worker's own; metrics and budget are shared.
+   *
+   * @param loader gets a signal that aborts when nobody waits any more
+   * @throws {NativeError} LOADER_FAILED when the loader returns no model; what the loader throws otherwise
+   * @throws {MemoryError} MEMORY_BUDGET
+   */
+  async getOrLoad<T>(
+    key: string,
+    loader: (signal: AbortSignal) => LoadedModel<T> | Promise<LoadedModel<T>>,
+    options: AcquireOptions = {},
+  ): Promise<ModelHandle<T>> {
+    if (typeof key !== "string" || key === "") {
+      throw typeError("INVALID_ARGUMENT", `Cannot load an object under the key ${JSON.stringify(key)}: a name wanted`);
+    }
+    checkAcquireOptions(options);
+    options.signal?.throwIfAborted();
+    const { store, loads } = this.#keep, { index, u32 } = owner();
+    const load: Load = objectLoad(`object:${index}.${u32[U32.generation]}:${key}`, key, loader, options.ttlMs);
+    const known = store.residents.find(load.text.key);
+    if (known && store.acquire(known)) {
+      if (options.ttlMs !== undefined) store.table.setF64(known.slot, SLOT_F64.ttlMs, options.ttlMs);
+      if (this.#listening.size > 0) this.#emit("hit", { key });
+      return this.#handle<T>(known);
+    }
+    return this.#handle<T>(await loads.acquire(load, options.signal));
+  }
+
+  #handle<T>(resident: Resident): ModelHandle<T> {
+    const { store } = this.#keep, { slot, label } = resident;
+    return makeHandle(resident.object as T, label, new Reference(label, () => store.release(slot)), () => {
+      Atomics.add(store.table.counts, slot, 1); // the handle that is cloned keeps the slot
+      return this.#handle<T>(resident);
+    });
+  }
+
+  /** The models that are there or being loaded. */
+  list(): ModelInfo[] {
+    const { table } = this.#keep.store;
+    return exclusively(() =>
+      [...table.used()].flatMap((slot): ModelInfo[] => {
+        const state = STATE_NAMES[table.state(slot) as keyof typeof STATE_NAMES];
+        if (state === undefined) return [];
+        return [{
+          key: readText(table, slot).label,
+          state,
+          memory: {
+            bytes: table.getF64(slot, SLOT_F64.bytes),
+            source: state === "loading" ? "estimated" : sourceName(table.getU32(slot, SLOT_U32.source)),
+          },
+          referenceCount: table.references(slot),
+          loadedAt: table.getF64(slot, SLOT_F64.loadedAt),
+          lastAccessed: table.getF64(slot, SLOT_F64.lastAccessed),
+          expiresAt: expiry(table, slot),
+        }];
+      })
+    );
+  }
+
+  /** What was counted so far. */
+  metrics(): RegistryMetrics {
+    const { table } = this.#keep.store;
+    const cacheHits = table.metric(METRIC.hits), cacheMisses = table.metric(METRIC.misses);
+    return {
+      totalModels: this.list().length,
+      totalMemoryBytes: totalBytes(table),
+      cacheHits,
+      cacheMisses,
+      hitRate: cacheHits + cacheMisses === 0 ? 0 : cacheHits / (cacheHits + cacheMisses),
+      loads: table.metric(METRIC.loads),
+      evictions: table.metric(METRIC.evictions),
+      loadFailures: table.metric(METRIC.failures),
+    };
+  }
+
+  /**
+   * Lets a model go, whatever its time to live. One that is used stays with those who use it and is handed out no more.
+   *
+   * @param key as {@linkcode ModelRegistry.list} gives it, or a path as it was given to `load`
+   * @returns whether there was such a model; resolves when its memory is given back, if nobody uses it
+   */
+  async unload(key: string): Promise<boolean> {
+    const { store } = this.#keep;
+    const slots = [...store.table.used()].filter((slot) => {
+      const { label, alias } = readText(store.table, slot);
+      return (label === key || alias === key) && store.table.state(slot) !== SLOT_STATE.failed;
+    });
+    await Promise.all(slots.map((slot) => this.#retire(slot, "unload")?.released));
+    return slots.length > 0;
+  }
+
+  #retire(slot: number, reason: "unload" | "clear"): Evicted | undefined {
+    const { store } = this.#keep, evicted = store.evict(slot, reason);
+    if (evicted) return evicted;
+    store.table.setU32(slot, SLOT_U32.retired, 1);
+    store.table.changeState(slot, SLOT_STATE.ready, SLOT_STATE.retired);
+    return undefined;
+  }
+
+  /** Lets go what has outlived its time, now. */
+  evictExpired(): Promise<{ count: number; bytes: number }> {
+    return this.#keep.store.sweep();
+  }
+
+  /** Lets every model go, as {@linkcode ModelRegistry.unload} does. */
+  async clear(): Promise<void> {
+    const { store } = this.#keep;
+    await Promise.all([...store.table.used()].map((slot) => this.#retire(slot, "clear")?.released));
+  }
+
+  /** Clears it; a registry of the thread's own can then be used no more. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (!this.#kept) return;
+    await this.clear();
+    if (this.#shared) return;
+    this.#disposed = true;
+    this.#kept.store.stop();
+    this.#kept = undefined;
+  }
+}
+
+function checkOptions(options: RegistryOptions): void {
+  checkAcquireOptions(options.ttlMs === undefined ? {} : { ttlMs: options.ttlMs });
+  const { maxMemoryBytes: max, evictionPolicy: policy } = options;
+  if (max !== undefined && !(max >= 0)) {
+    throw rangeError("OUT_OF_RANGE", `Cannot bound a registry's memory to ${max}: bytes from 0 wanted, or Infinity`);
+  }
+  if (policy !== undefined && !POLICIES.includes(policy)) {
+    throw typeError("INVALID_ARGUMENT", `Cannot evict by "${policy}": ${POLICIES.join(", ")} wanted`);
+  }
+}
+
+/** THE registry of the process: every Worker's `models` is the same one. */
+export const models: ModelRegistry = processRegistry();
