@@ -45,6 +45,7 @@ export class NativeLoad {
   readonly #path: boolean;
   readonly #byteLength: number;
   #notes: number[] = [];
+  #released = false;
 
   private constructor(memory: NativeMemory, name: string, path: boolean, byteLength: number) {
     this.#memory = memory;
@@ -95,7 +96,7 @@ export class NativeLoad {
 
   /** Asks onnxruntime to stop; {@linkcode NativeLoad.run} then rejects. */
   cancel(): void {
-    cancelLoad(this.#memory.address);
+    if (!this.#released) cancelLoad(this.#memory.address);
   }
 
   /** Creates the session, once. The caller owns it. @throws {NativeError} with the model's name in its message */
@@ -111,6 +112,7 @@ export class NativeLoad {
   }
 
   #release(): void {
+    this.#released = true;
     this.#notes.forEach(strike);
     releaseLoad(this.#memory.address, this.#memory.byteLength);
   }
