@@ -81,6 +81,11 @@ export function startOrt(): Promise<Ort> {
   });
 }
 
+/** Whether {@linkcode startOrt} has started onnxruntime for this thread. */
+export function isStarted(): boolean {
+  return started !== undefined;
+}
+
 /** onnxruntime, which {@linkcode startOrt} has started. */
 export function ort(): Ort {
   if (started === undefined) throw new Error("onnxruntime was not started");
