@@ -112,6 +112,9 @@ export function checkSessionOptions(options: SessionOptions): void {
     if (Number.isSafeInteger(value) && value >= 0) continue;
     throw rangeError("OUT_OF_RANGE", `Cannot override dimension "${name}" with ${value}: a whole number wanted`);
   }
+  if (options.signal !== undefined && !(options.signal instanceof AbortSignal)) {
+    throw invalid("signal", "an AbortSignal", options.signal);
+  }
   checkProviders(options.executionProviders);
   checkExtra(options);
 }
