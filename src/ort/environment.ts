@@ -4,7 +4,7 @@ import { ffi, type Pointer } from "../../ffi/mod.ts";
 import type { OrtApi } from "../../ffi/onnxruntime.ts";
 import { ensureThreads, leaveBeforeDestructors } from "../../ffi/process/pool.ts";
 import { configuration } from "./configuration.ts";
-import { type OnnxRuntimeLibrary, openOnnxRuntime } from "./library.ts";
+import { type OnnxRuntimeLibrary, openOnnxRuntime, openOnnxRuntimeAgain } from "./library.ts";
 import { pointerIn, scratch } from "./scratch.ts";
 
 /** onnxruntime, ready for use by this thread. */
@@ -62,7 +62,12 @@ async function start(): Promise<Ort> {
   ensureThreads("load", LOAD_THREADS);
   ensureThreads("release", 1);
   refuseTelemetry();
-  const library = await openOnnxRuntime(), { api } = library, { a } = scratch();
+  return setUp(await openOnnxRuntime());
+}
+
+function setUp(library: OnnxRuntimeLibrary): Ort {
+  if (started !== undefined) return started;
+  const { api } = library, { a } = scratch();
   const env = createEnv(api);
   must(api, api.GetAllocatorWithDefaultOptions(a));
   const allocator = pointerIn()!;
@@ -79,6 +84,11 @@ export function startOrt(): Promise<Ort> {
     starting = undefined;
     throw error;
   });
+}
+
+/** Starts onnxruntime for this thread at once, in a process where another thread has. */
+export function joinOrt(): Ort {
+  return started ?? setUp(openOnnxRuntimeAgain());
 }
 
 /** Whether {@linkcode startOrt} has started onnxruntime for this thread. */

@@ -62,18 +62,40 @@ function loadError(path: string, cause: Error, others: readonly string[]): Libra
   });
 }
 
+interface Located {
+  readonly path: string;
+  readonly how: string;
+  /** Paths of onnxruntimes that were loaded before. */
+  readonly before: readonly string[];
+}
+
+function locate(): Located {
+  const { library, cacheDir } = configuration();
+  const located = locateOnnxRuntime({ ...(library && { library }), ...(cacheDir && { cacheDir }) });
+  return { ...located, before: loadedOnnxRuntimes() };
+}
+
 /**
  * Finds, opens and links onnxruntime. Nothing is opened twice: the loader knows a library it has.
  *
  * @throws {LibraryError} LIBRARY_NOT_FOUND, LIBRARY_INVALID, LIBRARY_TOO_OLD or LIBRARY_CONFLICT
  */
 export async function openOnnxRuntime(): Promise<OnnxRuntimeLibrary> {
-  const { library, cacheDir } = configuration();
-  const { path, how } = locateOnnxRuntime({ ...(library && { library }), ...(cacheDir && { cacheDir }) });
-  const before = loadedOnnxRuntimes();
+  const located = locate(), { path, before } = located;
   const handle = await dlopen(path).catch((cause) => {
     throw loadError(path, cause, before.filter((other) => other !== path));
   });
+  return link(handle, located);
+}
+
+/** Links the onnxruntime that another thread of the process has opened, at once. @throws as {@linkcode openOnnxRuntime} */
+export function openOnnxRuntimeAgain(): OnnxRuntimeLibrary {
+  const located = locate(), handle = libc().dlopen(cstring(located.path), RTLD_NOW | RTLD_NODELETE);
+  if (handle === null) throw loadError(located.path, new Error(ffi.string(libc().dlerror()!)), located.before);
+  return link(ffi.address(handle), located);
+}
+
+function link(handle: bigint, { path, how }: Located): OnnxRuntimeLibrary {
   const base = apiBase(ffi.pointer(handle)!);
   if (base === null) {
     throw new LibraryError("LIBRARY_INVALID", `Cannot use ${path} as onnxruntime: it exports no OrtGetApiBase`);

@@ -2,6 +2,7 @@ import { clearInterval, setInterval } from "node:timers";
 import type { Pointer } from "../../ffi/mod.ts";
 import { owner, U32 } from "../../ffi/process/owner.ts";
 import { exclusively } from "../../ffi/process/shared.ts";
+import { joinOrt } from "../ort/environment.ts";
 import { cancelLoad } from "../ort/native_load.ts";
 import type { WeightMemory } from "../session/native_session.ts";
 import type { EvictionReason, RegistryEventDetail, RegistryEventType } from "./events.ts";
@@ -69,6 +70,7 @@ export class Loads {
   resident(slot: number): Resident {
     const { residents, table } = this.#store, found = residents.at(slot);
     if (found) return found;
+    if (table.getU32(slot, SLOT_U32.kind) === KIND.session) joinOrt(); // another thread may have loaded it
     const { label, key, alias } = readText(table, slot), held = this.#objects.get(slot);
     const made = residents.add(new Resident(table, slot, label, held));
     this.#objects.delete(slot);

@@ -8,7 +8,7 @@ import { arenaStatistics } from "../ort/session_memory.ts";
 import { checkOptionNames, type SessionOptions } from "../ort/session_options.ts";
 import type { ValueInfo } from "../ort/type_info.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { Binding, makeBinding } from "./binding.ts";
+import { type Binding, makeBinding } from "./binding.ts";
 import { createNativeSession, releaseNativeSession, type WeightMemory } from "./native_session.ts";
 import { Reference } from "./reference.ts";
 import { run, runSync } from "./run.ts";

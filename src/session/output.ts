@@ -6,7 +6,7 @@ import { arrayOf, elementByteLength, heapStorage, makeTensor, type Storage, stor
 import type { Tensor } from "../tensor/tensor.ts";
 import { LEND_FROM } from "./feed.ts";
 import type { Frame } from "./frame.ts";
-import { InPlace, MadePlace, type OutputPlace, StagedGivenPlace, StagedPlace } from "./output_place.ts";
+import { InPlace, type OutputPlace, StagedGivenPlace, StagedPlace } from "./output_place.ts";
 import { matchesShape, type Port } from "./session_core.ts";
 import { Stage } from "./stage.ts";
 import { valueOf } from "./tensor_value.ts";
