@@ -32,7 +32,7 @@ describe("aborting a run", () => {
     stop.abort(reason);
     await assert.rejects(running, reason);
     assert.throws(() => y.data, busy);
-    assert.throws(() => session.runSync({ x, ...slowFeeds(1) }, { outputs: { y: x } }), busy);
+    assert.throws(() => session.runSync({ ...slowFeeds(1), x }, { outputs: { y: x } }), busy);
   });
 
   it("gives its tensors back once C has stopped", async () => {

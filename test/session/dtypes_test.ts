@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { afterEach, describe, it } from "node:test";
 import type { InferenceSession } from "../../src/session/inference_session.ts";
-import { type DType, DTYPES, type NumericData, type NumericDType } from "../../src/tensor/dtype.ts";
+import { DTYPES, type NumericData, type NumericDType } from "../../src/tensor/dtype.ts";
 import { Tensor } from "../../src/tensor/tensor.ts";
 import { nothingLeft } from "../support/left.ts";
 import { identity, scalar, strings, stringsAndNumbers, zeroSize } from "../support/models.ts";
