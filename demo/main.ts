@@ -43,7 +43,8 @@ async function main(args: readonly string[]): Promise<number> {
 async function demonstrate(options: Options): Promise<void> {
   const { files, library } = await withProgress("getting ready", packageCount + 1, async (step) => {
     const files = findFiles(options, step);
-    const { library } = await capabilities();
+    const { library, problem } = await capabilities();
+    if (!library) throw problem;
     step("onnxruntime");
     return { files, library };
   });

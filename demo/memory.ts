@@ -5,6 +5,7 @@
  */
 import { fileURLToPath } from "node:url";
 import { runChild } from "./children.ts";
+import { median } from "./median.ts";
 
 /** How the nodes of a child get their models: each its own sessions, or all from the registry. */
 export type Sharing = "separate" | "shared";
@@ -32,21 +33,21 @@ export const memorySteps: number = rounds * (1 + 2 * nodeCounts.length);
 
 /** Starts the processes one after the other; `onStep` hears of each that is done. */
 export async function measureMemory(onStep: (what: string) => void): Promise<MemoryReport> {
-  const base = await median("shared", 0, onStep);
+  const base = await measure("shared", 0, onStep);
   const rows: MemoryOfNodes[] = [];
   for (const nodes of nodeCounts) {
-    const separate = await median("separate", nodes, onStep) - base;
-    const shared = await median("shared", nodes, onStep) - base;
+    const separate = await measure("separate", nodes, onStep) - base;
+    const shared = await measure("shared", nodes, onStep) - base;
     rows.push({ nodes, separate, shared });
   }
   return { base, rows };
 }
 
-async function median(sharing: Sharing, nodes: number, onStep: (what: string) => void): Promise<number> {
+async function measure(sharing: Sharing, nodes: number, onStep: (what: string) => void): Promise<number> {
   const found: number[] = [];
   while (found.length < rounds) {
     found.push(Number(await runChild(child, [sharing, String(nodes)])));
     onStep(`${nodes} nodes, ${sharing}`);
   }
-  return found.sort((a, b) => a - b)[rounds >> 1];
+  return median(found);
 }

@@ -1,9 +1,14 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
-import { before, describe, it } from "node:test";
+import { after, before, describe, it } from "node:test";
+import { encode as encodePng } from "fast-png";
+import wavefile from "wavefile";
+import { runChild } from "../demo/children.ts";
 import { type DemoFiles, findFiles } from "../demo/files.ts";
+import { decodePicture, turn } from "../demo/image.ts";
 import { drawSpeech } from "../demo/picture/speech.ts";
 import { type Results, runPipeline } from "../demo/pipeline.ts";
+import { decodeSpeech } from "../demo/wav.ts";
 import { models } from "../mod.ts";
 
 describe("the demo's pipeline", () => {
@@ -20,6 +25,8 @@ describe("the demo's pipeline", () => {
     requests = now.cacheHits + now.cacheMisses - earlier.cacheHits - earlier.cacheMisses;
     loads = now.loads - earlier.loads;
   });
+
+  after(() => models.clear());
 
   it("hears the four stretches of speech, to a tenth of a second", () => {
     const expected = [[0.96, 4.96], [5.15, 6.72], [6.94, 7.39], [7.94, 9.5]];
@@ -67,5 +74,54 @@ describe("the demo's pipeline", () => {
 
   it("finds inputs that exist", async () => {
     for (const path of Object.values(files)) assert.ok((await readFile(path)).length > 0, path);
+  });
+});
+
+describe("the demo's pictures", () => {
+  it("decode a PNG with transparency onto white", () => {
+    const data = Uint8Array.of(255, 0, 0, 255, 0, 0, 0, 0);
+    const picture = decodePicture(encodePng({ width: 2, height: 1, data, channels: 4 }));
+    assert.deepEqual(picture, { width: 2, height: 1, rgb: Uint8Array.of(255, 0, 0, 255, 255, 255) });
+  });
+
+  it("decode a PNG of 16 bits of gray", () => {
+    const data = Uint16Array.of(0, 0x8080, 0xffff);
+    const { rgb } = decodePicture(encodePng({ width: 3, height: 1, data, channels: 1, depth: 16 }));
+    assert.deepEqual(rgb, Uint8Array.of(0, 0, 0, 128, 128, 128, 255, 255, 255));
+  });
+
+  it("refuse what is neither JPEG nor PNG", () => {
+    assert.throws(() => decodePicture(Uint8Array.of(71, 73, 70, 56)), TypeError);
+  });
+
+  it("come back when they are turned twice", () => {
+    const picture = { width: 2, height: 2, rgb: Uint8Array.from({ length: 12 }, (_, i) => i) };
+    assert.deepEqual([...turn(picture, 180).rgb.slice(0, 3)], [9, 10, 11]);
+    assert.deepEqual(turn(turn(picture, 180), 180), picture);
+  });
+});
+
+describe("the demo's speech", () => {
+  const tone = (rate: number, length: number) =>
+    Array.from({ length }, (_, i) => Math.sin((2 * Math.PI * 440 * i) / rate) / 2);
+
+  for (const coding of ["16", "24", "32f", "8m"]) {
+    it(`is brought to 16 kHz and one channel from 44.1 kHz stereo of ${coding} bits`, () => {
+      const wav = new wavefile.WaveFile();
+      const channel = tone(44_100, 44_100).map((sample) => Math.round(sample * 32767));
+      wav.fromScratch(2, 44_100, "16", [channel, channel]);
+      if (coding === "8m") wav.toMuLaw();
+      else wav.toBitDepth(coding);
+      const samples = decodeSpeech(wav.toBuffer());
+      const expected = tone(16_000, 16_000);
+      assert.equal(samples.length, expected.length);
+      for (let i = 100; i < 15_900; i++) assert.ok(Math.abs(samples[i] - expected[i]) < 0.02, `sample ${i}`);
+    });
+  }
+});
+
+describe("a child of the demo", () => {
+  it("that ends early is an error that says so", async () => {
+    await assert.rejects(runChild("no_such_script.ts", []), /wanted its end marker, but it ended with/);
   });
 });
