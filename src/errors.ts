@@ -76,6 +76,7 @@ export function disposedError(what: string): WithCode<ReferenceError> {
 
 /** Something below Coload failed: a library, the system, onnxruntime, the memory. */
 export class NativeError extends Error {
+  /** The class's name. */
   override readonly name: string = "NativeError";
   /** What went wrong, for programs to match. */
   readonly code: ErrorCode;
@@ -89,21 +90,25 @@ export class NativeError extends Error {
 
 /** A shared library is missing, is not what it should be, or is too old. */
 export class LibraryError extends NativeError {
+  /** The class's name. */
   override readonly name: string = "LibraryError";
 }
 
 /** The operating system refused something. */
 export class SystemError extends NativeError {
+  /** The class's name. */
   override readonly name: string = "SystemError";
 }
 
 /** onnxruntime refused a model or a run. */
 export class OrtError extends NativeError {
+  /** The class's name. */
   override readonly name: string = "OrtError";
 }
 
 /** A memory budget or the machine's memory does not hold what was asked for. */
 export class MemoryError extends NativeError {
+  /** The class's name. */
   override readonly name: string = "MemoryError";
   /** Bytes that were needed, where known. */
   readonly neededBytes: number | undefined;

@@ -2,9 +2,9 @@ import { MemoryError } from "../errors.ts";
 import { HEADER, KIND, type RegistryTable, SLOT_F64, SLOT_STATE, SLOT_U32 } from "./table.ts";
 
 /** Which idle models go first: the least recently used, the least frequently used, or none by itself. */
-export const POLICIES = ["lru", "lfu", "none"] as const;
-/** One of {@linkcode POLICIES}. */
-export type EvictionPolicy = typeof POLICIES[number];
+export type EvictionPolicy = "lru" | "lfu" | "none";
+/** The policies, by the number that stands for them in a table. */
+export const POLICIES: readonly EvictionPolicy[] = ["lru", "lfu", "none"];
 
 /** Bytes that a table's models hold or have reserved. */
 export function totalBytes(table: RegistryTable): number {

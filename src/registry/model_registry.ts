@@ -45,7 +45,11 @@ export class ModelRegistry extends EventTarget implements AsyncDisposable {
   #disposed = false;
   readonly #listening = new Set<string>();
 
-  /** @throws {RangeError | TypeError} for bad options */
+  /**
+   * A registry of the thread's own, set up at its first use.
+   *
+   * @throws {RangeError | TypeError} for bad options
+   */
   constructor(options: RegistryOptions = {}) {
     super();
     checkOptions(options);

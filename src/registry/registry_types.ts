@@ -31,6 +31,7 @@ export interface ModelInfo {
 
 /** What a registry counts, over all Workers that ever used it. */
 export interface RegistryMetrics {
+  /** Models that are there or being loaded. */
   readonly totalModels: number;
   /** Bytes held and reserved. */
   readonly totalMemoryBytes: number;
@@ -42,7 +43,9 @@ export interface RegistryMetrics {
   readonly hitRate: number;
   /** Loads that succeeded. */
   readonly loads: number;
+  /** Models that left. */
   readonly evictions: number;
+  /** Loads that failed. */
   readonly loadFailures: number;
 }
 

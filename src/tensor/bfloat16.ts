@@ -33,6 +33,7 @@ function decode(high: number): number {
  * ```
  */
 export function toBFloat16(value: number): number;
+/** The same of many, in a new array. */
 export function toBFloat16(values: Float32Array | Float64Array | readonly number[]): Uint16Array<ArrayBuffer>;
 export function toBFloat16(
   value: number | Float32Array | Float64Array | readonly number[],
@@ -54,6 +55,7 @@ export function toBFloat16(
  * ```
  */
 export function fromBFloat16(bits: number): number;
+/** The same of many, in a new array. */
 export function fromBFloat16(bits: Uint16Array): Float32Array<ArrayBuffer>;
 export function fromBFloat16(bits: number | Uint16Array): number | Float32Array<ArrayBuffer> {
   if (typeof bits === "number") return decode(bits);

@@ -2,21 +2,33 @@ import { typeError } from "../errors.ts";
 
 /** The array that a tensor's `data` is, by its dtype. */
 export interface DataOf {
+  /** IEEE 754 single precision. */
   float32: Float32Array<ArrayBuffer>;
+  /** IEEE 754 double precision. */
   float64: Float64Array<ArrayBuffer>;
+  /** IEEE 754 half precision. */
   float16: Float16Array<ArrayBuffer>;
   /** The upper 16 bits of a float32 each: see `toBFloat16` and `fromBFloat16`. */
   bfloat16: Uint16Array<ArrayBuffer>;
+  /** From -128 to 127. */
   int8: Int8Array<ArrayBuffer>;
+  /** From -2^15 to 2^15 - 1. */
   int16: Int16Array<ArrayBuffer>;
+  /** From -2^31 to 2^31 - 1. */
   int32: Int32Array<ArrayBuffer>;
+  /** From -2^63 to 2^63 - 1. */
   int64: BigInt64Array<ArrayBuffer>;
+  /** From 0 to 255. */
   uint8: Uint8Array<ArrayBuffer>;
+  /** From 0 to 2^16 - 1. */
   uint16: Uint16Array<ArrayBuffer>;
+  /** From 0 to 2^32 - 1. */
   uint32: Uint32Array<ArrayBuffer>;
+  /** From 0 to 2^64 - 1. */
   uint64: BigUint64Array<ArrayBuffer>;
   /** 0 or 1 each. */
   bool: Uint8Array<ArrayBuffer>;
+  /** Text. */
   string: string[];
 }
 
