@@ -2,12 +2,17 @@
  * One copy of every model on the machine: onnxruntime for Deno and Bun, called straight through FFI.
  *
  * @example
- * ```ts ignore
+ * ```ts
  * import { models, Tensor } from "@coload/onnx";
  *
- * using vad = await models.load("silero_vad.onnx"); // loaded once per process, whoever asks
+ * const file = new URL(import.meta.resolve("@ricky0123/vad-web/dist/silero_vad_v5.onnx"));
+ * using vad = await models.load(file); // loaded once per process, whoever asks
+ *
+ * const input = Tensor.from(new Float32Array(512), [1, 512]); // 32 ms of sound at 16 kHz
+ * const state = Tensor.zeros("float32", [2, 1, 128]);
+ * const sr = Tensor.from([16000], [], "int64");
  * using out = await vad.run({ input, state, sr }); // the event loop stays free
- * console.log(out.output.as("float32").data[0]);
+ * console.log(out.output.as("float32").data[0]); // the probability of speech: 0.04 for silence
  * ```
  *
  * @module

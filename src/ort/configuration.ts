@@ -73,8 +73,8 @@ function settle(options: Configuration): EffectiveConfiguration {
  * ```ts
  * import { configure } from "@coload/onnx";
  *
- * configure({ threads: 2, maxConcurrentRuns: 4 });
- * configure({ threads: 2 }); // the same again is harmless
+ * configure({ threads: navigator.hardwareConcurrency, allowSpinning: false });
+ * configure({ allowSpinning: false }); // the same again is harmless
  * ```
  */
 export function configure(options: Configuration): void {

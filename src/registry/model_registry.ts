@@ -296,5 +296,21 @@ function checkOptions(options: RegistryOptions): void {
   }
 }
 
-/** THE registry of the process: every Worker's `models` is the same one. */
+/**
+ * THE registry of the process: every Worker's `models` is the same one. Its options, models, counts and metrics are the
+ * process's; `signal`, `onProgress`, events and the objects of `getOrLoad` are the Worker's own.
+ *
+ * @example
+ * ```ts
+ * import { models } from "@coload/onnx";
+ *
+ * const file = new URL(import.meta.resolve("@ricky0123/vad-web/dist/silero_vad_v5.onnx"));
+ * const nodes = await Promise.all([1, 2, 3].map(() => models.load(file, { ttlMs: 5_000 })));
+ * console.log(new Set(nodes.map((session) => session.id)).size); // 1
+ *
+ * using hit = models.get(file); // at once, or undefined
+ * console.log(hit?.memory.weights, models.metrics().hitRate);
+ * for (const session of nodes) session[Symbol.dispose]();
+ * ```
+ */
 export const models: ModelRegistry = processRegistry();

@@ -58,19 +58,24 @@ function bindable(what: string, tensor: Tensor): Storage {
  * tensors: write the inputs, run, read the outputs.
  *
  * @example
- * ```ts ignore
+ * ```ts
  * import { models, Tensor } from "@coload/onnx";
  *
- * using session = await models.load("counter.onnx");
- * using x = Tensor.zeros("float32", [1], { storage: "native" });
- * using state = Tensor.zeros("float32", [1], { storage: "native" });
- * using y = Tensor.zeros("float32", [1], { storage: "native" });
- * using next = Tensor.zeros("float32", [1], { storage: "native" });
- * using binding = session.bind({ x, state }, { y, next_state: next });
- * for (const sample of [1, 2, 3]) {
- *   x.data[0] = sample;
+ * const file = new URL(import.meta.resolve("@ricky0123/vad-web/dist/silero_vad_v5.onnx"));
+ * using session = await models.load(file);
+ * using input = Tensor.zeros("float32", [1, 512], { storage: "native" });
+ * using state = Tensor.zeros("float32", [2, 1, 128], { storage: "native" });
+ * using sr = Tensor.zeros("int64", [], { storage: "native" });
+ * using output = Tensor.zeros("float32", [1, 1], { storage: "native" });
+ * using stateN = Tensor.zeros("float32", [2, 1, 128], { storage: "native" });
+ * sr.data[0] = 16000n;
+ *
+ * using binding = session.bind({ input, state, sr }, { output, stateN });
+ * for (const loudness of [0, 0.1, 0.2]) {
+ *   input.data.fill(loudness);
  *   binding.runSync();
- *   binding.swap("state", "next_state"); // what came out goes in next
+ *   console.log(output.data[0]);
+ *   binding.swap("state", "stateN"); // what came out goes in next
  * }
  * ```
  */

@@ -50,12 +50,23 @@ const dropped = new FinalizationRegistry<Reference>((reference) => reference.dro
  * registry.
  *
  * @example
- * ```ts ignore
+ * ```ts
  * import { InferenceSession, Tensor } from "@coload/onnx";
  *
- * await using session = await InferenceSession.create("add.onnx");
- * const { c } = session.runSync({ a: Tensor.from([1, 2], [2], "float32"), b: Tensor.from([3, 4], [2], "float32") });
- * console.log(c.data); // Float32Array [ 4, 6 ]
+ * const add = Uint8Array.fromBase64( // a whole model: c = a + b, of 2 floats each
+ *   "CAgSEmNvbG9hZC10ZXN0LW1vZGVsczpTChcKAWEKAWISAWMaBUFkZF9jIgNBZGQ6ABIFZ3JhcGhaDwoBYRIKCggIARIECgIIAloPCgFi" +
+ *     "EgoKCAgBEgQKAggCYg8KAWMSCgoICAESBAoCCAJCBAoAEBE=",
+ * );
+ * await using session = await InferenceSession.create(add);
+ * console.log(session.inputs[0]); // { name: "a", kind: "tensor", dtype: "float32", shape: [ 2 ] }
+ *
+ * const a = Tensor.from(new Float32Array([1, 2])), b = Tensor.from(new Float32Array([3, 4]));
+ * console.log(session.runSync({ a, b }).c.data); // Float32Array [ 4, 6 ]
+ *
+ * const c = Tensor.zeros("float32", [2]);
+ * session.runSync({ a, b }, { outputs: { c } }); // written in place
+ * const results = await session.run({ a, b }, { signal: AbortSignal.timeout(1000) });
+ * console.log(c.data[1], results.c.data[1]); // 6 6
  * ```
  */
 export class InferenceSession implements Model, Disposable, AsyncDisposable {
