@@ -20,16 +20,17 @@ export interface LoopReport {
   readonly oneRun: number;
 }
 
-const rounds = 3;
+/** How many rounds {@link measureLoop} takes. */
+export const loopRounds = 3;
 const runs = 3;
 
-/** Runs text detection on the picture in both ways, and watches the loop. */
-export async function measureLoop(files: DemoFiles): Promise<LoopReport> {
+/** Runs text detection on the picture in both ways, and watches the loop; `onRound` hears of each round. */
+export async function measureLoop(files: DemoFiles, onRound: (what: string) => void): Promise<LoopReport> {
   using session = await models.load(files.detection);
   using input = detectionInput(decodePicture(await readFile(files.picture)));
   const feeds = { [session.inputs[0].name]: input };
   const found: LoopReport[] = [];
-  while (found.length < rounds) {
+  while (found.length < loopRounds) {
     const started = performance.now();
     session.runSync(feeds)[Symbol.dispose]();
     const oneRun = performance.now() - started;
@@ -44,6 +45,7 @@ export async function measureLoop(files: DemoFiles): Promise<LoopReport> {
       }
     });
     found.push({ idle, run, runSync, oneRun });
+    onRound("run() and runSync()");
   }
   const middle = (of: keyof LoopReport) => median(found.map((report) => report[of]));
   return { idle: middle("idle"), run: middle("run"), runSync: middle("runSync"), oneRun: middle("oneRun") };
