@@ -99,21 +99,25 @@ export class NativeLoad {
     if (!this.#released) cancelLoad(this.#memory.address);
   }
 
-  /** Creates the session, once. The caller owns it. @throws {NativeError} with the model's name in its message */
+  /**
+   * Creates the session, once. The caller owns it, and calls {@linkcode NativeLoad.release} then.
+   *
+   * @throws {NativeError} with the model's name in its message
+   */
   async run(): Promise<Pointer> {
     const { address, env } = ort(), [out, options] = [this.#memory.address, this.#words[1]!];
     const model = out + BigInt(HEADER), size = this.#path ? [] : [BigInt(this.#byteLength)];
     const fn = address(this.#path ? "CreateSession" : "CreateSessionFromArray");
     const status = await callNative("load", fn, [ffi.address(env), model, ...size, options, out]);
     const session = ffi.pointer(this.#words[0]!);
-    this.#release();
+    this.#notes.splice(0).forEach(strike);
     if (status !== 0n) throw loadError(ffi.pointer(status)!, this.#name);
     return session!;
   }
 
-  #release(): void {
+  /** Releases what the load needed, once it is over and no other thread can find it any more. */
+  release(): void {
     this.#released = true;
-    this.#notes.forEach(strike);
     releaseLoad(this.#memory.address, this.#memory.byteLength);
   }
 }

@@ -21,6 +21,8 @@ export interface Loaded {
   readonly session?: Pointer;
   readonly object?: { readonly object: unknown; readonly dispose: ((model: unknown) => unknown) | undefined };
   readonly weights: WeightMemory;
+  /** Releases what a native load needed. Until the slot says otherwise another thread may cancel it or take it over. */
+  readonly release?: () => void;
 }
 
 /** One thing to be loaded unless it is there. */
@@ -130,7 +132,7 @@ export class Loads {
     try {
       await Promise.all(freed.map(({ released }) => released));
       const loaded = await this.#make(slot, load);
-      const kept = exclusively(() => this.#keep(slot, generation, load, loaded));
+      const kept = this.#settle(slot, generation, load, loaded);
       if (kept) this.#emit("load", { key: load.text.label, bytes: loaded.weights.bytes });
       else await load.unmake(loaded);
     } catch (error) {
@@ -154,11 +156,24 @@ export class Loads {
     }
   }
 
+  #settle(slot: number, generation: number, load: Load, loaded: Loaded): boolean {
+    try {
+      return exclusively(() => {
+        if (!this.#isLoading(slot, generation)) return false; // an object's slot, freed when its last waiter left
+        try {
+          return this.#keep(slot, load, loaded);
+        } finally {
+          this.#store.table.setU64(slot, SLOT_U64.load, 0n);
+        }
+      });
+    } finally {
+      loaded.release?.();
+    }
+  }
+
   /** Makes what was loaded available, unless nobody waits for it any more. */
-  #keep(slot: number, generation: number, load: Load, loaded: Loaded): boolean {
+  #keep(slot: number, load: Load, loaded: Loaded): boolean {
     const { table } = this.#store;
-    if (!this.#isLoading(slot, generation)) return false; // an object's slot, freed when its last waiter left
-    table.setU64(slot, SLOT_U64.load, 0n);
     if (table.references(slot) === 0) {
       this.#store.free(slot);
       return false;

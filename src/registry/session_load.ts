@@ -35,10 +35,16 @@ export function sessionLoad(store: ModelStore, key: ModelKey, options: SessionOp
         table.setU64(slot, SLOT_U64.load, prepared.address);
         return prepared;
       });
-      progress.phase("create");
-      const { pointer, weights } = await finishLoad(load, byteLength);
-      progress.phase("ready");
-      return { session: pointer, weights };
+      try {
+        progress.phase("create");
+        const { pointer, weights } = await finishLoad(load, byteLength);
+        progress.phase("ready");
+        return { session: pointer, weights, release: () => load.release() };
+      } catch (error) {
+        exclusively(() => table.setU64(slot, SLOT_U64.load, 0n));
+        load.release();
+        throw error;
+      }
     },
   };
 }

@@ -63,7 +63,7 @@ export class ProgressReport implements Disposable {
   }
 }
 
-/** Creates the session of a prepared load. */
+/** Creates the session of a prepared load, which the caller then releases. */
 export async function finishLoad(load: NativeLoad, totalBytes: number): Promise<NativeSession> {
   const pointer = await load.run();
   if (!handlerIsLast) leaveBeforeDestructors(); // the first session makes onnxruntime's last statics
@@ -124,7 +124,7 @@ export async function createNativeSession(model: ModelSource, options: SessionOp
   const load = NativeLoad.prepare(source, options);
   load.noteInLedger();
   progress.phase("create");
-  const session = finishLoad(load, progress.totalBytes);
+  const session = finishLoad(load, progress.totalBytes).finally(() => load.release());
   const made = signal ? await orAborted(load, session, signal) : await session;
   progress.phase("ready");
   return made;
