@@ -1,14 +1,13 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { fileURLToPath } from "node:url";
-import { runScript } from "../cli/spawn.ts";
+import { runChild } from "../support/child.ts";
 
-const SCRIPT = fileURLToPath(new URL("./children/many_runs.ts", import.meta.url));
+const SCRIPT = new URL("./children/many_runs.ts", import.meta.url);
 /** What 10,000 results of 64 KiB would take if none of them went. */
 const ALL_KIB = 640 * 1024;
 
 async function grownKiB(...args: string[]): Promise<number> {
-  const { code, stdout, stderr } = await runScript(SCRIPT, args);
+  const { code, stdout, stderr } = await runChild(SCRIPT, args);
   assert.equal(code, 0, stderr);
   return Number(/grown by (-?\d+) KiB/.exec(stdout)![1]);
 }

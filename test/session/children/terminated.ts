@@ -1,0 +1,43 @@
+// Terminates Workers in the middle of runs and loads, and prints END when all they held is reaped: see worker_test.ts.
+import { once } from "node:events";
+import { readdirSync, readlinkSync } from "node:fs";
+import process from "node:process";
+import { setImmediate } from "node:timers/promises";
+import { Worker } from "node:worker_threads";
+import { reap } from "../../../ffi/process/reaper.ts";
+import { liveHandles } from "../../../src/handle.ts";
+import { slow } from "../../support/models.ts";
+import { open, slowFeeds } from "../../support/sessions.ts";
+
+const [what, rounds] = [process.argv[2]!, Number(process.argv[3])], AT_ONCE = 3;
+
+/** Sockets and pipes: Deno leaks two descriptors of its own event loop with each Worker that it ends while it computes. */
+function descriptors(): number {
+  const targets = readdirSync("/proc/self/fd").map((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`);
+    } catch {
+      return ""; // the folder's own
+    }
+  });
+  return targets.filter((target) => /^(socket|pipe):/.test(target)).length;
+}
+
+const session = await open(slow(64));
+let before = 0;
+for (let round = 0; round < rounds; round += AT_ONCE) {
+  const workers = Array.from({ length: AT_ONCE }, () => {
+    const worker = new Worker(new URL("./busy_worker.ts", import.meta.url), { workerData: what });
+    worker.on("error", (error) => error.message === "thrown on purpose" || console.error(error));
+    return worker;
+  });
+  await Promise.all(workers.map((worker) => once(worker, "message")));
+  await Promise.all(workers.map((worker) => worker.terminate()));
+  const { y } = await session.run(slowFeeds(5, 64));
+  if (y!.data[5] !== 0) throw new Error("the main thread's session is broken");
+  for (let buried = 0; buried < AT_ONCE; buried += await reap()) await setImmediate();
+  if (round === 0) before = descriptors();
+}
+await session[Symbol.asyncDispose]();
+console.log(`grown by ${descriptors() - before}, left ${JSON.stringify(liveHandles())}`);
+console.log("END");
