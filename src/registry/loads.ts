@@ -276,7 +276,10 @@ export class Loads {
       if (table.references(slot) > 0) return;
       table.setU32(slot, SLOT_U32.retired, 1);
       const address = table.getU64(slot, SLOT_U64.load);
-      if (address !== 0n) cancelLoad(address);
+      if (address !== 0n) {
+        joinOrt();
+        cancelLoad(address);
+      }
       if (load.kind === KIND.object) this.#store.free(slot);
       load.cancel?.();
     });

@@ -5,7 +5,7 @@ import { LEDGER, note, strike } from "../../ffi/process/ledger.ts";
 import { owner, U32 } from "../../ffi/process/owner.ts";
 import { reap } from "../../ffi/process/reaper.ts";
 import { exclusively } from "../../ffi/process/shared.ts";
-import { ort } from "../ort/environment.ts";
+import { joinOrt, ort } from "../ort/environment.ts";
 import { loadedSession, releaseLoad } from "../ort/native_load.ts";
 import { releaseNativeSession } from "../session/native_session.ts";
 import type { EvictionReason, RegistryEventDetail, RegistryEventType } from "./events.ts";
@@ -125,8 +125,10 @@ export class ModelStore {
   }
 
   async #releaseHeld(session: bigint, resident: Resident | undefined): Promise<void> {
-    if (session !== 0n) await releaseNativeSession(ffi.pointer(session)!);
-    else await resident?.dispose?.(resident.object);
+    if (session !== 0n) {
+      joinOrt(); // another thread may have loaded it
+      await releaseNativeSession(ffi.pointer(session)!);
+    } else await resident?.dispose?.(resident.object);
   }
 
   /** Frees a slot and what it says. What it holds is the caller's now. Under the lock. */
@@ -194,6 +196,7 @@ export class ModelStore {
   takeOrphan(slot: number): Pointer | null {
     const { table } = this, load = table.getU64(slot, SLOT_U64.load);
     if (load === 0n) return null;
+    joinOrt();
     const session = loadedSession(load);
     releaseLoad(load, Number(table.getU64(slot, SLOT_U64.loadByteLength)));
     table.setU64(slot, SLOT_U64.load, 0n);
