@@ -27,6 +27,7 @@ export interface NativeSession {
 
 let handlerIsLast = false;
 let releasing = 0;
+let trimming: Promise<unknown> | undefined;
 
 /** Reports a load's phases, and that it goes on. */
 export class ProgressReport implements Disposable {
@@ -68,13 +69,17 @@ export async function finishLoad(load: NativeLoad, totalBytes: number): Promise<
   const pointer = await load.run();
   if (!handlerIsLast) leaveBeforeDestructors(); // the first session makes onnxruntime's last statics
   handlerIsLast = true;
+  void trim(); // reading a model leaves as much behind as it read
   return { pointer, weights: weightsOf(pointer, totalBytes) };
 }
 
-/** What a session that has not run yet holds: its weights. */
-export function weightsOf(pointer: Pointer, totalBytes: number): WeightMemory {
-  const arena = arenaStatistics(pointer);
-  return arena ? { bytes: arena.inUse, source: "measured" } : { bytes: totalBytes, source: "estimated" };
+/**
+ * What a session that has not run yet holds: its weights, as its arena tells. Weights that a model writes as Constant
+ * nodes lie outside the arena; then the model's size is the better figure.
+ */
+function weightsOf(pointer: Pointer, totalBytes: number): WeightMemory {
+  const inUse = arenaStatistics(pointer)?.inUse ?? 0;
+  return inUse < totalBytes / 2 ? { bytes: totalBytes, source: "estimated" } : { bytes: inUse, source: "measured" };
 }
 
 /** Rejects as soon as the signal aborts; the load is asked to stop, and what it still makes is released. */
@@ -130,9 +135,16 @@ export async function createNativeSession(model: ModelSource, options: SessionOp
   return made;
 }
 
+/** Gives memory that C has freed back to the system, off the event loop; once for all who ask meanwhile. */
+function trim(): Promise<unknown> {
+  return trimming ??= callNative("release", functionPointer("malloc_trim"), [0n]).finally(() => trimming = undefined);
+}
+
 /** Releases a native session off the event loop, and gives what it held back to the system. */
 export async function releaseNativeSession(pointer: Pointer): Promise<void> {
   releasing++;
   await callNative("release", ort().address("ReleaseSession"), [ffi.address(pointer)]);
-  if (--releasing === 0) await callNative("release", functionPointer("malloc_trim"), [0n]);
+  if (--releasing > 0) return; // the last of many trims for all
+  await trimming; // one that began before has not seen this session's memory
+  await trim();
 }
