@@ -40,7 +40,7 @@ export interface Load {
   cancel?(): void;
 }
 
-type Outcome = { readonly resident: Resident } | { readonly error: unknown } | "gone" | "loading";
+type Outcome = { readonly resident: Resident } | { readonly error: unknown } | undefined;
 
 /** The loads of a registry: one for all who ask at once, in whichever thread. */
 export class Loads {
@@ -60,12 +60,7 @@ export class Loads {
 
   /** What is wanted, counted once for the caller: as it is there, joined while it loads, or loaded. */
   async acquire(load: Load, signal: AbortSignal | undefined): Promise<Resident> {
-    for (;;) {
-      const entered = this.#enter(load);
-      if (entered.resident) return entered.resident;
-      const found = await this.#settled(entered.slot, load, signal);
-      if (found !== "gone") return found;
-    }
+    return await this.#settled(this.#enter(load), load, signal);
   }
 
   /** The resident of a slot that is ready, made at this thread's first use of it. */
@@ -81,7 +76,7 @@ export class Loads {
     return made;
   }
 
-  #enter(load: Load): { readonly slot: number; readonly resident?: Resident } {
+  #enter(load: Load): number {
     const { table } = this.#store, { key } = load.text, freed: Evicted[] = [];
     let isHit = false;
     const slot = exclusively(() => {
@@ -97,7 +92,7 @@ export class Loads {
     table.metrics[isHit ? METRIC.hits : METRIC.misses]!++;
     if (isHit) this.#emit("hit", { key: load.text.label });
     else void this.#run(slot, load, freed);
-    return table.state(slot) === SLOT_STATE.ready ? { slot, resident: this.resident(slot) } : { slot };
+    return slot;
   }
 
   /** A slot for what is to be loaded, with room for it in the budget. */
@@ -213,26 +208,23 @@ export class Loads {
     return table.state(slot) === SLOT_STATE.loading && table.getU32(slot, SLOT_U32.generation) === generation;
   }
 
+  /** What became of what a waiter holds, if anything yet. */
   #outcome(slot: number): Outcome {
     const { table } = this.#store;
-    switch (table.state(slot)) {
-      case SLOT_STATE.loading:
-        return "loading";
-      case SLOT_STATE.ready:
-      case SLOT_STATE.retired:
-        return { resident: this.resident(slot) };
-      case SLOT_STATE.failed: {
-        const error = this.#errors.get(slot) ?? revive(readText(table, slot).failure!);
-        return { error };
-      }
-      default:
-        return "gone";
+    let state = table.state(slot);
+    if (state === SLOT_STATE.evicting) state = exclusively(() => table.state(slot)); // tried in vain: it is held
+    if (state === SLOT_STATE.failed) return { error: this.#errors.get(slot) ?? revive(readText(table, slot).failure!) };
+    if (state !== SLOT_STATE.ready && state !== SLOT_STATE.retired) return undefined;
+    try {
+      return { resident: this.resident(slot) };
+    } catch (error) {
+      return { error };
     }
   }
 
   /** Waits until a slot is loaded. When that fails or the signal aborts, the caller's use is given back. */
-  #settled(slot: number, load: Load, signal: AbortSignal | undefined): Promise<Resident | "gone"> {
-    const { watchers } = this.#store, { promise, resolve, reject } = Promise.withResolvers<Resident | "gone">();
+  #settled(slot: number, load: Load, signal: AbortSignal | undefined): Promise<Resident> {
+    const { watchers } = this.#store, { promise, resolve, reject } = Promise.withResolvers<Resident>();
     this.#joined.set(slot, load);
     const stop = (): void => {
       watchers.delete(look);
@@ -241,10 +233,9 @@ export class Loads {
     };
     const look = (): void => {
       const outcome = this.#outcome(slot);
-      if (outcome === "loading") return;
+      if (outcome === undefined) return;
       stop();
-      if (outcome === "gone") resolve("gone");
-      else if ("resident" in outcome) resolve(outcome.resident);
+      if ("resident" in outcome) resolve(outcome.resident);
       else {
         reject(outcome.error);
         void this.#store.release(slot);
