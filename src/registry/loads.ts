@@ -1,4 +1,3 @@
-import { clearInterval, setInterval } from "node:timers";
 import type { Pointer } from "../../ffi/mod.ts";
 import { owner, U32 } from "../../ffi/process/owner.ts";
 import { exclusively } from "../../ffi/process/shared.ts";
@@ -10,11 +9,9 @@ import { idleSlots, makeRoom } from "./eviction.ts";
 import { describeFailure, revive } from "./failure.ts";
 import type { Evicted, ModelStore } from "./model_store.ts";
 import { Resident, sourceNumber } from "./residents.ts";
+import { type Outcome, settled } from "./settled.ts";
 import { findSlot, readText, type SlotText, writeText } from "./slot_text.ts";
 import { HEADER, KIND, METRIC, SLOT_F64, SLOT_STATE, SLOT_U32, SLOT_U64 } from "./table.ts";
-
-/** How often a waiter looks after a load of another thread, which may have ended. */
-const LOOK_AFTER_MS = 50;
 
 /** What a load has made. */
 export interface Loaded {
@@ -40,16 +37,15 @@ export interface Load {
   cancel?(): void;
 }
 
-type Outcome = { readonly resident: Resident } | { readonly error: unknown } | undefined;
-
 /** The loads of a registry: one for all who ask at once, in whichever thread. */
 export class Loads {
   readonly #store: ModelStore;
   readonly #emit: (type: RegistryEventType, detail: RegistryEventDetail) => void;
-  /** What this thread waits for, by slot. */
-  readonly #joined = new Map<number, Load>();
-  /** Why a slot's load failed, and what it made, while its waiters have not seen it. */
-  readonly #errors = new Map<number, unknown>();
+  /** What this thread waits for. */
+  readonly #joined = new Set<{ readonly slot: number; readonly load: Load }>();
+  /** Why the load of a slot's generation failed. */
+  readonly #errors = new Map<number, { readonly generation: number; readonly error: unknown }>();
+  /** What a slot's load made, until its first waiter has it. */
   readonly #objects = new Map<number, NonNullable<Loaded["object"]>>();
 
   constructor(store: ModelStore, emit: (type: RegistryEventType, detail: RegistryEventDetail) => void) {
@@ -100,7 +96,6 @@ export class Loads {
     const { table } = this.#store, bytes = load.estimate(), { index } = owner();
     makeRoom(table, bytes, index, load.text.label, (victim) => this.#evictInto(freed, victim, "budget"));
     const slot = table.take(), { sequence } = HEADER;
-    this.#errors.delete(slot);
     writeText(table, slot, { key: load.text.key, label: load.text.label, alias: load.text.alias });
     table.setU32(slot, SLOT_U32.kind, load.kind);
     table.setU32(slot, SLOT_U32.id, ++table.header[sequence]!);
@@ -199,7 +194,7 @@ export class Loads {
     if (table.references(slot) === 0) return this.#store.free(slot);
     writeText(table, slot, { ...load.text, label: load.text.label, failure: describeFailure(error) });
     table.setF64(slot, SLOT_F64.bytes, 0);
-    this.#errors.set(slot, error);
+    this.#errors.set(slot, { generation, error });
     table.setState(slot, SLOT_STATE.failed);
   }
 
@@ -209,11 +204,11 @@ export class Loads {
   }
 
   /** What became of what a waiter holds, if anything yet. */
-  #outcome(slot: number): Outcome {
+  #outcome(slot: number): Outcome | undefined {
     const { table } = this.#store;
     let state = table.state(slot);
     if (state === SLOT_STATE.evicting) state = exclusively(() => table.state(slot)); // tried in vain: it is held
-    if (state === SLOT_STATE.failed) return { error: this.#errors.get(slot) ?? revive(readText(table, slot).failure!) };
+    if (state === SLOT_STATE.failed) return { error: this.#error(slot) };
     if (state !== SLOT_STATE.ready && state !== SLOT_STATE.retired) return undefined;
     try {
       return { resident: this.resident(slot) };
@@ -222,40 +217,26 @@ export class Loads {
     }
   }
 
+  /** The same error for every waiter: in this thread one object, elsewhere one of the same words. */
+  #error(slot: number): unknown {
+    const { table } = this.#store, known = this.#errors.get(slot);
+    if (known?.generation === table.getU32(slot, SLOT_U32.generation)) return known.error;
+    return revive(readText(table, slot).failure!);
+  }
+
   /** Waits until a slot is loaded. When that fails or the signal aborts, the caller's use is given back. */
-  #settled(slot: number, load: Load, signal: AbortSignal | undefined): Promise<Resident> {
-    const { watchers } = this.#store, { promise, resolve, reject } = Promise.withResolvers<Resident>();
-    this.#joined.set(slot, load);
-    const stop = (): void => {
-      watchers.delete(look);
-      if (timer) clearInterval(timer);
-      signal?.removeEventListener("abort", leave);
-    };
-    const look = (): void => {
-      const outcome = this.#outcome(slot);
-      if (outcome === undefined) return;
-      stop();
-      if ("resident" in outcome) resolve(outcome.resident);
-      else {
-        reject(outcome.error);
-        void this.#store.release(slot);
-      }
-    };
-    const leave = (): void => {
-      stop();
-      reject(signal!.reason);
-      this.#leave(slot, load);
-    };
-    // A load of this thread tells by itself; one of another thread may have lost that thread. The timer also keeps
-    // this thread's event loop alive meanwhile.
-    const timer = this.#store.isOwn(slot)
-      ? undefined
-      : setInterval(() => void this.#store.sweep().then(look), LOOK_AFTER_MS);
-    watchers.add(look);
-    signal?.addEventListener("abort", leave);
-    if (signal?.aborted) leave();
-    else look();
-    return promise;
+  async #settled(slot: number, load: Load, signal: AbortSignal | undefined): Promise<Resident> {
+    const joined = { slot, load };
+    this.#joined.add(joined);
+    try {
+      return await settled(this.#store, slot, {
+        outcome: () => this.#outcome(slot),
+        leave: () => this.#leave(slot, load),
+        ...(signal && { signal }),
+      });
+    } finally {
+      this.#joined.delete(joined);
+    }
   }
 
   /** One waiter less; the last one stops the load. */
@@ -278,7 +259,7 @@ export class Loads {
 
   /** Takes over the load of a thread that ended, for this thread waits for it. */
   #adopt(slot: number): void {
-    const load = this.#joined.get(slot), { table } = this.#store;
+    const load = [...this.#joined].find((joined) => joined.slot === slot)?.load, { table } = this.#store;
     if (load === undefined) return;
     const generation = table.getU32(slot, SLOT_U32.generation);
     const session = exclusively(() => {
