@@ -247,10 +247,12 @@ export class ModelRegistry extends EventTarget implements AsyncDisposable {
    */
   async unload(key: string): Promise<boolean> {
     const { store } = this.#keep;
-    const slots = [...store.table.used()].filter((slot) => {
-      const { label, alias } = readText(store.table, slot);
-      return (label === key || alias === key) && store.table.state(slot) !== SLOT_STATE.failed;
-    });
+    const slots = exclusively(() =>
+      [...store.table.used()].filter((slot) => {
+        const { label, alias } = readText(store.table, slot);
+        return (label === key || alias === key) && store.table.state(slot) !== SLOT_STATE.failed;
+      })
+    );
     await Promise.all(slots.map((slot) => this.#retire(slot, "unload")?.released));
     return slots.length > 0;
   }

@@ -78,7 +78,7 @@ export class ModelStore {
     if (Atomics.sub(table.counts, slot, 1) > 1 || table.references(slot) > 0) return;
     const now = Date.now(), state = table.state(slot), ttlMs = table.getF64(slot, SLOT_F64.ttlMs);
     table.setF64(slot, SLOT_F64.idleSince, now);
-    if (state === SLOT_STATE.failed) exclusively(() => this.#freeIfUnused(slot));
+    if (state === SLOT_STATE.failed) this.#freeIfFailed(slot);
     else if (state === SLOT_STATE.retired) return this.evict(slot, "unload")?.released;
     else if (state === SLOT_STATE.ready && ttlMs === 0) return this.evict(slot, "ttl")?.released;
     else if (ttlMs > 0) this.#sweepWithin(ttlMs);
@@ -142,8 +142,16 @@ export class ModelStore {
     this.table.setState(slot, SLOT_STATE.free);
   }
 
-  #freeIfUnused(slot: number): void {
-    if (this.table.references(slot) === 0) this.free(slot);
+  /** Frees a slot if that still holds under the lock: another thread may have freed it, and taken it for another model. */
+  #freeIf(slot: number, condition: () => boolean): void {
+    exclusively(() => {
+      if (this.table.state(slot) !== SLOT_STATE.free && condition()) this.free(slot);
+    });
+  }
+
+  #freeIfFailed(slot: number): void {
+    const { table } = this;
+    this.#freeIf(slot, () => table.state(slot) === SLOT_STATE.failed && table.references(slot) === 0);
   }
 
   /** Whether this thread loads the slot, or its object is this thread's. */
@@ -158,15 +166,19 @@ export class ModelStore {
     return !table.isOwnedBy(table.getU32(slot, SLOT_U32.owner), table.getU32(slot, SLOT_U32.ownerGeneration));
   }
 
+  #isOrphanedObject(slot: number): boolean {
+    return this.table.getU32(slot, SLOT_U32.kind) === KIND.object && this.#isOrphan(slot);
+  }
+
   /** Evicts what has expired, and cleans up after threads that ended. */
   async sweep(): Promise<{ count: number; bytes: number }> {
     await reap();
     const { table } = this, now = Date.now(), evicted: Evicted[] = [];
     for (const slot of [...table.used()]) {
       const state = table.state(slot), used = table.references(slot) > 0;
-      if (table.getU32(slot, SLOT_U32.kind) === KIND.object && this.#isOrphan(slot)) exclusively(() => this.free(slot));
+      if (this.#isOrphanedObject(slot)) this.#freeIf(slot, () => this.#isOrphanedObject(slot));
       else if (state === SLOT_STATE.loading) this.#rescue(slot);
-      else if (state === SLOT_STATE.failed) exclusively(() => this.#freeIfUnused(slot));
+      else if (state === SLOT_STATE.failed) this.#freeIfFailed(slot);
       else if (!used && table.getF64(slot, SLOT_F64.idleSince) === 0) table.setF64(slot, SLOT_F64.idleSince, now);
       const due = expiry(table, slot);
       const reason = state === SLOT_STATE.retired ? "unload" : due !== undefined && due <= now ? "ttl" : undefined;
@@ -185,6 +197,7 @@ export class ModelStore {
     if (this.table.references(slot) > 0) return this.table.counts[slot]! > 0 ? this.adopt?.(slot) : undefined;
     const session = exclusively(() => {
       if (this.table.state(slot) !== SLOT_STATE.loading || this.table.references(slot) > 0) return null;
+      if (!this.#isOrphan(slot)) return null;
       const made = this.takeOrphan(slot);
       this.free(slot);
       return made;
