@@ -237,6 +237,5 @@ export class ModelStore {
   stop(): void {
     clearTimeout(this.#timer);
     this.#sweepAt = -Infinity;
-    if (!this.#shared && [...this.table.used()].length === 0) this.table.unmap();
   }
 }

@@ -9,8 +9,10 @@
  *
  * @module
  */
+import { functionPointer } from "../../ffi/libc.ts";
 import { ffi } from "../../ffi/mod.ts";
 import { mapMemory, type NativeMemory, offset, unmapMemory } from "../../ffi/native_memory.ts";
+import { LEDGER, note, strike } from "../../ffi/process/ledger.ts";
 import { MAX_OWNERS, owner, OWNER_STRIDE, owners, STATE, U32 } from "../../ffi/process/owner.ts";
 import { processBlock } from "../../ffi/process/shared.ts";
 import { rangeError } from "../errors.ts";
@@ -59,6 +61,8 @@ const UNLIMITED = -1, DEFAULT_TTL_MS = 30_000;
 /** 32-bit words and 64-bit words of a slot. */
 const W32 = SLOT_BYTE_LENGTH / 4, W64 = SLOT_BYTE_LENGTH / 8;
 
+const unreachable = new FinalizationRegistry<() => void>((release) => release());
+
 function fill(memory: NativeMemory): void {
   const options = new Float64Array(ffi.view(memory.pointer, 64));
   options[HEADER.ttlMs] = DEFAULT_TTL_MS;
@@ -102,16 +106,20 @@ export class RegistryTable {
     return new RegistryTable(processBlock("registry", TABLE_BYTE_LENGTH, fill));
   }
 
-  /** A table of this thread's own. */
+  /**
+   * A table of this thread's own. Its memory goes when nothing refers to it any more, nor can: a load that nobody
+   * waits for, or a reference that outlives its registry, still looks at it.
+   */
   static private(): RegistryTable {
-    const memory = mapMemory(TABLE_BYTE_LENGTH);
+    const memory = mapMemory(TABLE_BYTE_LENGTH), munmap = ffi.address(functionPointer("munmap"));
+    const noted = note(munmap, memory.address, BigInt(memory.byteLength), LEDGER.callLast);
     fill(memory);
-    return new RegistryTable(memory);
-  }
-
-  /** Gives a private table's memory back. Nothing may use it again. */
-  unmap(): void {
-    unmapMemory(this.memory);
+    const table = new RegistryTable(memory);
+    unreachable.register(table, () => {
+      strike(noted);
+      unmapMemory(memory);
+    });
+    return table;
   }
 
   #row(index: number): Uint32Array {
