@@ -6,19 +6,18 @@ import { checkOptionNames, type SessionOptions } from "../ort/session_options.ts
 import { type InferenceSession, makeSession } from "../session/inference_session.ts";
 import { Reference } from "../session/reference.ts";
 import type { RegistryEventDetail, RegistryEventType } from "./events.ts";
-import { expiry, POLICIES, totalBytes } from "./eviction.ts";
+import { POLICIES } from "./eviction.ts";
 import { type AcquireOptions, aliasOf, checkAcquireOptions, modelKey } from "./key.ts";
 import { type Load, Loads } from "./loads.ts";
 import { makeHandle, type ModelHandle } from "./model_handle.ts";
 import { type Evicted, ModelStore } from "./model_store.ts";
 import { objectLoad } from "./object_load.ts";
 import type { LoadedModel, ModelInfo, RegistryMetrics, RegistryOptions } from "./registry_types.ts";
-import { type Resident, sourceName } from "./residents.ts";
+import { listModels, registryMetrics } from "./report.ts";
+import type { Resident } from "./residents.ts";
 import { sessionLoad } from "./session_load.ts";
 import { findSlot, readText } from "./slot_text.ts";
-import { HEADER, METRIC, SLOT_F64, SLOT_STATE, SLOT_U32 } from "./table.ts";
-
-const STATE_NAMES = { 1: "loading", 2: "ready", 5: "retired" } as const;
+import { HEADER, SLOT_F64, SLOT_STATE, SLOT_U32 } from "./table.ts";
 
 /** Makes the registry that all Workers of the process share. */
 export let processRegistry: () => ModelRegistry;
@@ -202,41 +201,12 @@ export class ModelRegistry extends EventTarget implements AsyncDisposable {
 
   /** The models that are there or being loaded. */
   list(): ModelInfo[] {
-    const { table } = this.#keep.store;
-    return exclusively(() =>
-      [...table.used()].flatMap((slot): ModelInfo[] => {
-        const state = STATE_NAMES[table.state(slot) as keyof typeof STATE_NAMES];
-        if (state === undefined) return [];
-        return [{
-          key: readText(table, slot).label,
-          state,
-          memory: {
-            bytes: table.getF64(slot, SLOT_F64.bytes),
-            source: state === "loading" ? "estimated" : sourceName(table.getU32(slot, SLOT_U32.source)),
-          },
-          referenceCount: table.references(slot),
-          loadedAt: table.getF64(slot, SLOT_F64.loadedAt),
-          lastAccessed: table.getF64(slot, SLOT_F64.lastAccessed),
-          expiresAt: expiry(table, slot),
-        }];
-      })
-    );
+    return listModels(this.#keep.store.table);
   }
 
   /** What was counted so far. */
   metrics(): RegistryMetrics {
-    const { table } = this.#keep.store;
-    const cacheHits = table.metric(METRIC.hits), cacheMisses = table.metric(METRIC.misses);
-    return {
-      totalModels: this.list().length,
-      totalMemoryBytes: totalBytes(table),
-      cacheHits,
-      cacheMisses,
-      hitRate: cacheHits + cacheMisses === 0 ? 0 : cacheHits / (cacheHits + cacheMisses),
-      loads: table.metric(METRIC.loads),
-      evictions: table.metric(METRIC.evictions),
-      loadFailures: table.metric(METRIC.failures),
-    };
+    return registryMetrics(this.#keep.store.table);
   }
 
   /**
