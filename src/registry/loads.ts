@@ -83,6 +83,7 @@ export class Loads {
       if (load.ttlMs !== undefined) table.setF64(entered, SLOT_F64.ttlMs, load.ttlMs);
       table.setU32(entered, SLOT_U32.uses, table.getU32(entered, SLOT_U32.uses) + 1);
       table.setF64(entered, SLOT_F64.lastAccessed, Date.now());
+      table.setF64(entered, SLOT_F64.idleSince, 0);
       return entered;
     });
     table.metrics[isHit ? METRIC.hits : METRIC.misses]!++;

@@ -67,6 +67,7 @@ export class ModelStore {
       return false;
     }
     u32[at + SLOT_U32.uses]!++;
+    table.f64[slot * TIME_STRIDE + SLOT_F64.idleSince] = 0; // should this thread end, its time to live starts anew
     table.f64[slot * TIME_STRIDE + SLOT_F64.lastAccessed] = Date.now();
     table.metrics[METRIC.hits]!++;
     return true;
