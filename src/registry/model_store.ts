@@ -103,8 +103,7 @@ export class ModelStore {
   evict(slot: number, reason: EvictionReason): Evicted | undefined {
     const { table } = this;
     const gone = exclusively(() => {
-      const isObject = table.getU32(slot, SLOT_U32.kind) === KIND.object;
-      if (isObject && !this.isOwn(slot)) return undefined;
+      if (!this.#mayEvict(slot)) return undefined;
       const was = table.state(slot);
       if (was !== SLOT_STATE.ready && was !== SLOT_STATE.retired) return undefined;
       table.setState(slot, SLOT_STATE.evicting); // from now on no acquire succeeds
@@ -160,6 +159,10 @@ export class ModelStore {
     const { index, u32 } = owner();
     return this.table.getU32(slot, SLOT_U32.owner) === index + 1 &&
       this.table.getU32(slot, SLOT_U32.ownerGeneration) === u32[U32.generation];
+  }
+
+  #mayEvict(slot: number): boolean {
+    return this.table.getU32(slot, SLOT_U32.kind) === KIND.session || this.isOwn(slot);
   }
 
   #isOrphan(slot: number): boolean {
@@ -218,7 +221,8 @@ export class ModelStore {
   }
 
   #untilNextExpiry(): number {
-    const times = [...this.table.used()].map((slot) => expiry(this.table, slot) ?? Infinity);
+    const mine = [...this.table.used()].filter((slot) => this.#mayEvict(slot));
+    const times = mine.map((slot) => expiry(this.table, slot) ?? Infinity);
     return Math.max(0, Math.min(SWEEP_MS, ...times.map((time) => time - Date.now())));
   }
 
