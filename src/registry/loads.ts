@@ -125,7 +125,7 @@ export class Loads {
       const loaded = await this.#make(slot, load);
       const kept = this.#settle(slot, generation, load, loaded);
       if (kept) this.#emit("load", { key: load.text.label, bytes: loaded.weights.bytes });
-      else await load.unmake(loaded);
+      else await this.#unmake(load, loaded);
     } catch (error) {
       exclusively(() => this.#fail(slot, generation, load, error));
       this.#emit("fail", { key: load.text.label, error });
@@ -144,6 +144,14 @@ export class Loads {
       if (freed.length === 0) throw error;
       await Promise.all(freed.map(({ released }) => released));
       return await load.make(slot);
+    }
+  }
+
+  async #unmake(load: Load, loaded: Loaded): Promise<void> {
+    try {
+      await load.unmake(loaded);
+    } catch (error) {
+      this.#emit("fail", { key: load.text.label, error });
     }
   }
 
@@ -174,7 +182,7 @@ export class Loads {
     try {
       makeRoom(table, bytes, owner().index, load.text.label, (victim) => this.#store.evict(victim, "budget"));
     } catch (error) {
-      void load.unmake(loaded);
+      void this.#unmake(load, loaded);
       throw error;
     }
     table.setF64(slot, SLOT_F64.bytes, bytes);

@@ -121,7 +121,8 @@ export class ModelStore {
     table.metrics[METRIC.evictions]!++;
     if (resident) this.residents.forget(resident);
     this.#emit("evict", { key: label, bytes, reason });
-    return { bytes, released: this.#releaseHeld(session, resident) };
+    const released = this.#releaseHeld(session, resident).catch((error) => this.#emit("fail", { key: label, error }));
+    return { bytes, released };
   }
 
   async #releaseHeld(session: bigint, resident: Resident | undefined): Promise<void> {

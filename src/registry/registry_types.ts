@@ -55,6 +55,6 @@ export interface LoadedModel<T> {
   readonly model: T;
   /** Bytes that it takes from the budget, as the loader declares. Default: 0. */
   readonly memoryBytes?: number;
-  /** Called when it leaves the registry. */
+  /** Called when it leaves the registry. What it throws is told as a `fail` event. */
   readonly dispose?: (model: T) => void | Promise<void>;
 }
