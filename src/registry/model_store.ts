@@ -181,7 +181,8 @@ export class ModelStore {
     const { table } = this, now = Date.now(), evicted: Evicted[] = [];
     for (const slot of [...table.used()]) {
       const state = table.state(slot), used = table.references(slot) > 0;
-      if (this.#isOrphanedObject(slot)) this.#freeIf(slot, () => this.#isOrphanedObject(slot));
+      if (state === SLOT_STATE.evicting) this.#repair(slot);
+      else if (this.#isOrphanedObject(slot)) this.#freeIf(slot, () => this.#isOrphanedObject(slot));
       else if (state === SLOT_STATE.loading) this.#rescue(slot);
       else if (state === SLOT_STATE.failed) this.#freeIfFailed(slot);
       else if (!used && table.getF64(slot, SLOT_F64.idleSince) === 0) table.setF64(slot, SLOT_F64.idleSince, now);
@@ -208,6 +209,24 @@ export class ModelStore {
       return made;
     });
     if (session) void releaseNativeSession(session);
+  }
+
+  /** Takes back or completes the eviction that a thread ended in the middle of: under the lock nobody else evicts. */
+  #repair(slot: number): void {
+    const { table } = this;
+    const session = exclusively(() => {
+      if (table.state(slot) !== SLOT_STATE.evicting) return null;
+      if (table.getU64(slot, SLOT_U64.text) !== 0n) {
+        table.setState(slot, table.getU32(slot, SLOT_U32.retired) ? SLOT_STATE.retired : SLOT_STATE.ready);
+        return null;
+      }
+      const held = ffi.pointer(table.getU64(slot, SLOT_U64.session));
+      this.free(slot);
+      return held;
+    });
+    if (session === null) return;
+    joinOrt();
+    void releaseNativeSession(session);
   }
 
   /** The session that an ended thread's load has made, if it has; what the load needed is released. Under the lock. */
