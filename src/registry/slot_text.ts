@@ -50,7 +50,7 @@ export function freeText(table: RegistryTable, slot: number): void {
   if (address !== 0n) libc().free(ffi.pointer(address));
 }
 
-/** The slot whose key or alias is this text, among those in one of the states. */
+/** The newest slot whose key or alias is this text, among those in one of the states. Under the lock. */
 export function findSlot(
   table: RegistryTable,
   by: "key" | "alias",
@@ -58,9 +58,11 @@ export function findSlot(
   states: readonly number[],
 ): number | undefined {
   const hash = hashText(text), position = by === "key" ? SLOT_U32.keyHash : SLOT_U32.aliasHash;
+  let newest: number | undefined;
   for (const slot of table.used()) {
     if (table.getU32(slot, position) !== hash || !states.includes(table.state(slot))) continue;
-    if (table.getU32(slot, SLOT_U32.retired) === 0 && readText(table, slot)[by] === text) return slot;
+    if (newest !== undefined && table.getU32(slot, SLOT_U32.id) < table.getU32(newest, SLOT_U32.id)) continue;
+    if (table.getU32(slot, SLOT_U32.retired) === 0 && readText(table, slot)[by] === text) newest = slot;
   }
-  return undefined;
+  return newest;
 }
