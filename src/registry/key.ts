@@ -38,9 +38,12 @@ export function checkAcquireOptions({ ttlMs, key }: AcquireOptions): void {
   }
 }
 
+/** A name as a key. No path holds a NUL, so that none is mistaken for a name. */
+const named = (key: string): string => `\0key:${key}`;
+
 /** What a synchronous lookup goes by: the path as given, and the options. */
 export function aliasOf(model: string | URL, options: SessionOptions & AcquireOptions = {}): string {
-  if (options.key !== undefined) return `key:${options.key}`;
+  if (options.key !== undefined) return named(options.key);
   const optionsKey = sessionOptionsKey(options);
   return optionsKey === "" ? modelPath(model) : `${modelPath(model)}\n${optionsKey}`;
 }
@@ -71,7 +74,7 @@ export function fileKey(model: string | URL, options: SessionOptions & AcquireOp
 export async function bytesKey(model: Uint8Array, options: SessionOptions & AcquireOptions): Promise<ModelKey> {
   const bytes = new Uint8Array(model), optionsKey = sessionOptionsKey(options);
   const label = options.key ?? `sha256:${await digest(bytes)}${optionsKey && ` ${optionsKey}`}`;
-  const key = options.key === undefined ? label : `key:${options.key}`;
+  const key = options.key === undefined ? label : named(options.key);
   return { key, alias: key, label, source: () => ({ source: { bytes }, byteLength: bytes.length }) };
 }
 

@@ -19,6 +19,8 @@ import { sessionLoad } from "./session_load.ts";
 import { findSlot, readText } from "./slot_text.ts";
 import { HEADER, SLOT_F64, SLOT_STATE, SLOT_U32 } from "./table.ts";
 
+const KEPT: readonly number[] = [SLOT_STATE.loading, SLOT_STATE.ready, SLOT_STATE.retired];
+
 /** Makes the registry that all Workers of the process share. */
 export let processRegistry: () => ModelRegistry;
 
@@ -181,7 +183,7 @@ export class ModelRegistry extends EventTarget implements AsyncDisposable {
     checkAcquireOptions(options);
     options.signal?.throwIfAborted();
     const { store, loads } = this.#keep, { index, u32 } = owner();
-    const load: Load = objectLoad(`object:${index}.${u32[U32.generation]}:${key}`, key, loader, options.ttlMs);
+    const load: Load = objectLoad(`\0object:${index}.${u32[U32.generation]}:${key}`, key, loader, options.ttlMs);
     const known = store.residents.find(load.text.key);
     if (known && store.acquire(known)) {
       if (options.ttlMs !== undefined) store.table.setF64(known.slot, SLOT_F64.ttlMs, options.ttlMs);
@@ -219,8 +221,9 @@ export class ModelRegistry extends EventTarget implements AsyncDisposable {
     const { store } = this.#keep;
     const slots = exclusively(() =>
       [...store.table.used()].filter((slot) => {
+        if (!KEPT.includes(store.table.state(slot))) return false;
         const { label, alias } = readText(store.table, slot);
-        return (label === key || alias === key) && store.table.state(slot) !== SLOT_STATE.failed;
+        return label === key || alias === key;
       })
     );
     await Promise.all(slots.map((slot) => this.#retire(slot, "unload")?.released));
