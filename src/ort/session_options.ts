@@ -133,6 +133,16 @@ export function ownThreadPool(options: SessionOptions): boolean {
 const sorted = (record: Record<string, unknown> = {}): unknown[] =>
   Object.entries(record).sort(([a], [b]) => a < b ? -1 : 1);
 
+/** Whether a provider is the one that every session has last, asked for or not. */
+const isCpu = (name: string): boolean => name.toLowerCase() === "cpu" || name === "CPUExecutionProvider";
+
+function providersKey(providers: SessionOptions["executionProviders"] = []): unknown[] {
+  const named = providers.map((p): [string, unknown[]] =>
+    typeof p === "string" ? [p, []] : [p.name, sorted(p.options)]
+  );
+  return named.filter(([name]) => !isCpu(name));
+}
+
 /** The same text for options that make the same native session; empty for the defaults. */
 export function sessionOptionsKey(options: SessionOptions): string {
   const parts: [string, unknown][] = [
@@ -141,7 +151,7 @@ export function sessionOptionsKey(options: SessionOptions): string {
     ["mode", options.executionMode === "parallel" ? "parallel" : undefined],
     ["level", options.graphOptimizationLevel === "all" ? undefined : options.graphOptimizationLevel],
     ["dims", options.freeDimensionOverrides && sorted(options.freeDimensionOverrides)],
-    ["providers", options.executionProviders?.map((p) => typeof p === "string" ? p : [p.name, sorted(p.options)])],
+    ["providers", providersKey(options.executionProviders)],
     ["arena", options.enableCpuMemArena === false ? false : undefined],
     ["profile", options.enableProfiling || undefined],
     ["extra", options.extra && sorted(options.extra)],

@@ -2,7 +2,7 @@ import { owner, U32 } from "../../ffi/process/owner.ts";
 import { exclusively } from "../../ffi/process/shared.ts";
 import { disposedError, rangeError, typeError } from "../errors.ts";
 import type { ModelSource } from "../ort/model_source.ts";
-import { checkOptionNames, type SessionOptions } from "../ort/session_options.ts";
+import { checkOptionNames, checkSessionOptions, type SessionOptions } from "../ort/session_options.ts";
 import { type InferenceSession, makeSession } from "../session/inference_session.ts";
 import { Reference } from "../session/reference.ts";
 import type { RegistryEventDetail, RegistryEventType } from "./events.ts";
@@ -114,6 +114,7 @@ export class ModelRegistry extends EventTarget implements AsyncDisposable {
    */
   async load(model: ModelSource, options: SessionOptions & AcquireOptions = {}): Promise<InferenceSession> {
     checkOptionNames(options, ["ttlMs", "key"]);
+    checkSessionOptions(options);
     checkAcquireOptions(options);
     options.signal?.throwIfAborted();
     const { store, loads } = this.#keep;

@@ -1,7 +1,7 @@
 import { exclusively } from "../../ffi/process/shared.ts";
 import { startOrt } from "../ort/environment.ts";
 import { NativeLoad } from "../ort/native_load.ts";
-import { checkSessionOptions, type SessionOptions } from "../ort/session_options.ts";
+import type { SessionOptions } from "../ort/session_options.ts";
 import { finishLoad, ProgressReport, releaseNativeSession } from "../session/native_session.ts";
 import type { AcquireOptions, ModelKey } from "./key.ts";
 import type { Load, Loaded } from "./loads.ts";
@@ -13,7 +13,6 @@ const GIVEN_UP = new DOMException("every waiter gave up", "AbortError");
 
 /** The load of a session, whose memory the process shares: it goes on when this thread ends, if others wait for it. */
 export function sessionLoad(store: ModelStore, key: ModelKey, options: SessionOptions & AcquireOptions): Load {
-  checkSessionOptions(options);
   return {
     text: key,
     kind: KIND.session,
