@@ -78,7 +78,7 @@ export class Loads {
     const slot = exclusively(() => {
       const found = findSlot(table, "key", key, [SLOT_STATE.ready, SLOT_STATE.loading]);
       isHit = found !== undefined;
-      const entered = found ?? this.#reserve(load, freed);
+      const entered = found ?? this.#tryReserve(load, freed);
       Atomics.add(table.counts, entered, 1);
       if (load.ttlMs !== undefined) table.setF64(entered, SLOT_F64.ttlMs, load.ttlMs);
       table.setU32(entered, SLOT_U32.uses, table.getU32(entered, SLOT_U32.uses) + 1);
@@ -90,6 +90,18 @@ export class Loads {
     if (isHit) this.#emit("hit", { key: load.text.label });
     else void this.#run(slot, load, freed);
     return slot;
+  }
+
+  #tryReserve(load: Load, freed: Evicted[]): number {
+    try {
+      return this.#reserve(load, freed);
+    } catch (error) {
+      const { metrics } = this.#store.table;
+      metrics[METRIC.misses]!++;
+      metrics[METRIC.failures]!++;
+      this.#emit("fail", { key: load.text.label, error });
+      throw error;
+    }
   }
 
   /** A slot for what is to be loaded, with room for it in the budget. */
