@@ -9,7 +9,7 @@ import { check } from "../ort/status.ts";
 import { isTensor, type Storage, storageOf } from "../tensor/internal.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { checkFeed, refuseFeed, refuseUnknownFeeds } from "./feed.ts";
-import { checkTarget } from "./output.ts";
+import { checkTarget, checkTargetShape } from "./output.ts";
 import type { Reference } from "./reference.ts";
 import type { Feeds } from "./run_options.ts";
 import { checkShape, type Port, type SessionCore } from "./session_core.ts";
@@ -107,6 +107,7 @@ export class Binding implements Disposable {
       const port = core.outputs[core.outputPort(name)]!;
       if (!isTensor(tensor)) throw typeError("INVALID_ARGUMENT", `Cannot bind output "${name}": a Tensor wanted`);
       checkTarget(port, tensor, bindable(name, tensor), true);
+      checkTargetShape(port, tensor.shape);
       return { port, tensor };
     });
     if (targets.length === 0) throw typeError("INVALID_ARGUMENT", "Cannot make a binding: no output is bound");
@@ -200,13 +201,13 @@ export class Binding implements Disposable {
   }
 
   #bindInput(port: Port, tensor: Tensor): void {
-    const value = ffi.pointer(valueOf(tensor, storageOf(tensor)));
+    const value = valueOf(tensor, storageOf(tensor)).pointer;
     check(this.#core.api.BindInput(this.#pointer, cstring(port.name), value), `bind "${port.name}"`);
     this.#inputs[port.name] = tensor;
   }
 
   #bindOutput(port: Port, tensor: Tensor): void {
-    const value = ffi.pointer(valueOf(tensor, storageOf(tensor)));
+    const value = valueOf(tensor, storageOf(tensor)).pointer;
     check(this.#core.api.BindOutput(this.#pointer, cstring(port.name), value), `bind "${port.name}"`);
     this.#outputs[port.name] = tensor;
   }

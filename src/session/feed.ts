@@ -63,7 +63,7 @@ export function bindFeed(frame: Frame, position: number, port: Port, tensor: Ten
     frame.checkedShapes[stage] = shape;
   }
   if (storage.kind !== "heap") {
-    frame.inputSlots[position] = valueOf(tensor, storage);
+    frame.putInput(position, valueOf(tensor, storage));
     storage.pinRead();
     frame.reading.push(storage);
     return;
@@ -71,19 +71,18 @@ export function bindFeed(frame: Frame, position: number, port: Port, tensor: Ten
   storage.check();
   if (tensor.dtype === "string") {
     const strings = storage.data("string") as string[];
-    frame.inputSlots[position] = frame.addTransient(createStringValue(strings, shape, port.elementType));
+    frame.putInput(position, frame.addTransient(createStringValue(strings, shape, port.elementType)));
     return;
   }
   const { byteLength } = storage;
   if (!frame.asynchronous && byteLength > LEND_FROM) {
     const data = storage.data(tensor.dtype) as NumericData;
     frame.lent.push(data);
-    frame.inputSlots[position] = frame.addTransient(
-      createTensorValue(ffi.of(data), byteLength, shape, port.elementType),
-    );
+    const value = createTensorValue(ffi.of(data), byteLength, shape, port.elementType);
+    frame.putInput(position, frame.addTransient(value));
     return;
   }
   const staged = frame.inputStages[stage] ??= new Stage(port.dtype as NumericDType, byteLength);
-  frame.inputSlots[position] = staged.fit(shape, byteLength);
-  staged.bytes.set((storage as HeapStorage).bytes());
+  frame.putInput(position, staged.fit(shape, byteLength));
+  (storage as HeapStorage).copyTo(staged.data);
 }

@@ -14,7 +14,7 @@ import type { OutputPlace } from "./output_place.ts";
 import type { Feeds, RunSyncOptions } from "./run_options.ts";
 import type { SessionCore } from "./session_core.ts";
 import type { Stage } from "./stage.ts";
-import { emptyTensors, noteGiven, refuseOutput, type Tensors } from "./tensors.ts";
+import { emptyTensors, refuseOutput, type Tensors } from "./tensors.ts";
 
 /**
  * What one run needs in native memory: arrays of names and values, and stages for small tensors. Later runs of the
@@ -29,16 +29,19 @@ export class Frame {
   readonly outputNames: Pointer;
   readonly outputs: Pointer;
   readonly addresses: readonly bigint[];
-  /** OrtValues that go in, and those that come out: 0 before the run where onnxruntime makes one. */
-  readonly inputSlots: BigUint64Array;
+  /** OrtValues that come out: 0 before the run where onnxruntime makes one. */
   readonly outputSlots: BigUint64Array;
   /** Stages by the index of their input or output, initializers that are replaced after the inputs. */
   readonly inputStages: (Stage | undefined)[] = [];
   readonly outputStages: (Stage | undefined)[] = [];
-  /** By output, the place over its stage. */
+  /** By output, the places over its stage. */
   readonly stagedPlaces: (OutputPlace | undefined)[] = [];
-  /** By input, the shape that was checked last. */
+  readonly stagedGivenPlaces: (OutputPlace | undefined)[] = [];
+  /** By input and by output, the shape that was checked last. */
   readonly checkedShapes: (readonly number[] | undefined)[] = [];
+  readonly checkedTargets: (readonly number[] | undefined)[] = [];
+  /** By position in the run, the tensor that an output is written into. */
+  readonly targets: (Tensor | undefined)[] = [];
   /** Storages that C reads or writes, pinned. */
   readonly reading: Storage[] = [];
   readonly writing: Storage[] = [];
@@ -47,14 +50,20 @@ export class Frame {
   /** Whether C runs on another thread, where nothing of the JavaScript heap may be lent. */
   asynchronous = false;
   readonly #inputNameSlots: BigUint64Array;
+  readonly #inputSlots: BigUint64Array;
   readonly #outputNameSlots: BigUint64Array;
   readonly #block: Block;
   readonly #transient: Handle[] = [];
   /** Notes for the reaper of outputs that onnxruntime makes. */
   readonly #notes: number[] = [];
-  /** By position in the run: the output's index in the model, and its place. */
+  /** Whose addresses the slots hold: writing a bigint costs more than to see that it is there. */
+  readonly #inputValues: (Handle | undefined)[] = [];
+  readonly #outputValues: (Handle | undefined)[] = [];
+  /** By position in the run: the output's index in the model, and its place. What lies beyond the count is an earlier run's. */
   readonly #selected: number[] = [];
   readonly #places: OutputPlace[] = [];
+  #outputCount = 0;
+  #given = false;
   #inputCount = 0n;
   #runOptions: Handle | undefined;
   #terminated = false;
@@ -68,7 +77,7 @@ export class Frame {
     const starts = this.addresses.map(ffi.pointer) as [Pointer, Pointer, Pointer, Pointer];
     [this.inputNames, this.inputs, this.outputNames, this.outputs] = starts;
     this.#inputNameSlots = words.subarray(0, ins);
-    this.inputSlots = words.subarray(ins, 2 * ins);
+    this.#inputSlots = words.subarray(ins, 2 * ins);
     this.#outputNameSlots = words.subarray(2 * ins, 2 * ins + outs);
     this.outputSlots = words.subarray(2 * ins + outs, 2 * (ins + outs));
     core.inputs.forEach((port, i) => this.#inputNameSlots[i] = port.nameAddress);
@@ -79,7 +88,7 @@ export class Frame {
   }
 
   get outputCount(): bigint {
-    return this.core.counts[this.#selected.length]!;
+    return this.core.counts[this.#outputCount]!;
   }
 
   /** Checks feeds and outputs and lays them out for C. When it throws, {@linkcode Frame.finish} is still due. */
@@ -119,43 +128,68 @@ export class Frame {
 
   #selectOutputs(options: RunSyncOptions | undefined): void {
     const { core } = this, wanted = options?.outputs, storage = options?.outputStorage ?? "heap";
+    this.#given = false;
     if (wanted === undefined) {
       for (let i = 0; i < core.outputs.length; i++) if (core.outputs[i]!.fetchable) this.#select(i, undefined, storage);
     } else if (Array.isArray(wanted)) {
-      for (const name of wanted as readonly string[]) this.#select(core.outputPort(name), undefined, storage);
+      for (const name of wanted as readonly string[]) this.#selectByName(name, storage);
     } else {
-      for (const name in wanted) {
-        const tensor: unknown = (wanted as Record<string, unknown>)[name], index = core.outputPort(name);
-        if (!isTensor(tensor)) {
-          throw typeError("INVALID_ARGUMENT", `Cannot write output "${name}": a Tensor wanted, ${typeof tensor} found`);
-        }
-        this.#select(index, tensor, storage);
-      }
+      this.#given = true;
+      for (const name in wanted) this.#selectGiven(name, (wanted as Record<string, unknown>)[name], storage);
     }
-    if (this.#selected.length === 0) throw typeError("INVALID_ARGUMENT", "Cannot run: no output to compute is named");
+    if (this.#outputCount === 0) throw typeError("INVALID_ARGUMENT", "Cannot run: no output to compute is named");
+  }
+
+  #selectByName(name: string, storage: "heap" | "native"): void {
+    const index = this.core.outputPort(name);
+    for (let i = 0; i < this.#outputCount; i++) {
+      if (this.#selected[i] !== index) continue;
+      throw typeError("INVALID_ARGUMENT", `Cannot run: output "${name}" is asked for twice`);
+    }
+    this.#select(index, undefined, storage);
+  }
+
+  #selectGiven(name: string, tensor: unknown, storage: "heap" | "native"): void {
+    const { core } = this, before = this.#selected[this.#outputCount];
+    const index = before !== undefined && core.outputs[before]!.name === name ? before : core.outputPort(name);
+    if (!isTensor(tensor)) {
+      throw typeError("INVALID_ARGUMENT", `Cannot write output "${name}": a Tensor wanted, ${typeof tensor} found`);
+    }
+    this.#select(index, tensor, storage);
   }
 
   #select(index: number, target: Tensor | undefined, storage: "heap" | "native"): void {
-    const position = this.#selected.length, port = this.core.outputs[index]!;
-    if (this.#selected.includes(index)) {
-      throw typeError("INVALID_ARGUMENT", `Cannot run: output "${port.name}" is asked for twice`);
+    const position = this.#outputCount;
+    this.#places[position] = placeOutput(this, position, index, target, storage);
+    if (this.#selected[position] !== index) {
+      this.#selected[position] = index;
+      this.#outputNameSlots[position] = this.core.outputs[index]!.nameAddress;
     }
-    const place = placeOutput(this, index, target, storage);
-    this.#selected.push(index);
-    this.#places.push(place);
-    this.#outputNameSlots[position] = port.nameAddress;
-    this.outputSlots[position] = place.value;
-    if (place.value === 0n) {
-      const slot = this.addresses[3]! + BigInt(position * 8);
-      this.#notes.push(note(ort().address("ReleaseValue"), slot, 1n, LEDGER.callEach));
-    }
+    this.#outputCount++;
+    if (this.#outputValues[position] !== undefined) return;
+    const slot = this.addresses[3]! + BigInt(position * 8);
+    this.#notes.push(note(ort().address("ReleaseValue"), slot, 1n, LEDGER.callEach));
+  }
+
+  /** Puts a value at a position of what goes in. */
+  putInput(position: number, value: Handle): void {
+    if (this.#inputValues[position] === value) return;
+    this.#inputValues[position] = value;
+    this.#inputSlots[position] = value.address;
+  }
+
+  /** Puts a value at a position of what comes out; without one, onnxruntime makes it. */
+  putOutput(position: number, value: Handle | undefined): void {
+    if (this.#outputValues[position] === value) return;
+    this.#outputValues[position] = value;
+    this.outputSlots[position] = value === undefined ? 0n : value.address;
   }
 
   /** Keeps a value until the run is over, and releases it then. */
-  addTransient(value: Pointer): bigint {
+  addTransient(value: Pointer): Handle {
     const handle = new Handle("value", value, { release: ffi.pointer(ort().address("ReleaseValue"))! });
     this.#transient.push(handle);
-    return handle.address;
+    return handle;
   }
 
   /** Options by which the run in flight can be told to stop. */
@@ -174,43 +208,42 @@ export class Frame {
 
   /** Makes the results of a run that succeeded. */
   collect(): Tensors {
-    const { outputs } = this.core, tensors = emptyTensors(), selected = this.#selected;
-    let given: Tensor[] | undefined;
-    for (let position = 0; position < selected.length; position++) {
-      const place = this.#places[position]!, tensor = place.collect(this, position);
-      const { name } = outputs[selected[position]!]!;
-      if (tensor === undefined) {
-        refuseOutput(tensors, name, "nothing");
-        continue;
-      }
-      tensors[name] = tensor;
-      if (place.given) (given ??= []).push(tensor);
+    const { outputs } = this.core, tensors = emptyTensors(this.#given), count = this.#outputCount;
+    for (let position = 0; position < count; position++) {
+      const tensor = this.#places[position]!.collect(this, position), { name } = outputs[this.#selected[position]!]!;
+      if (tensor === undefined) refuseOutput(tensors, name, "nothing");
+      else tensors[name] = tensor;
     }
-    if (given) noteGiven(tensors, given);
-    if (selected.length < outputs.length) {
+    if (count < outputs.length) {
       for (const { name, info, fetchable } of outputs) if (!fetchable) refuseOutput(tensors, name, info.dtype);
     }
-    return tensors as Tensors;
+    return tensors as unknown as Tensors;
   }
 
   /** Lets go of whatever the run used; a value that onnxruntime made and nobody took is released. */
   finish(): void {
-    for (let position = 0; position < this.#selected.length; position++) {
-      const left = this.#places[position]!.value === 0n ? this.outputSlots[position]! : 0n;
-      if (left !== 0n) ort().api.ReleaseValue(ffi.pointer(left));
-      this.outputSlots[position] = 0n; // a stale pointer here would be written through by the next run
-    }
-    this.#selected.length = this.#places.length = 0;
-    if (this.#notes.length > 0) this.#notes.splice(0).forEach(strike);
+    if (this.#notes.length > 0) this.#releaseMade();
+    this.#outputCount = 0;
+    while (this.targets.length > 0) this.targets.pop();
     if (this.#transient.length > 0) {
       this.#transient.splice(0).forEach((handle) => ort().api.ReleaseValue(handle.take()));
     }
-    for (const storage of this.reading) storage.unpinRead();
-    for (const storage of this.writing) storage.unpinWrite();
-    this.reading.length = this.writing.length = this.lent.length = 0;
+    while (this.reading.length > 0) this.reading.pop()!.unpinRead();
+    while (this.writing.length > 0) this.writing.pop()!.unpinWrite();
+    if (this.lent.length > 0) this.lent.length = 0;
     if (!this.#terminated) return;
     this.#terminated = false;
     check(ort().api.RunOptionsUnsetTerminate(this.runOptions), "reset run options");
+  }
+
+  #releaseMade(): void {
+    for (let position = 0; position < this.#outputCount; position++) {
+      if (this.#outputValues[position] !== undefined) continue;
+      const left = this.outputSlots[position]!;
+      if (left !== 0n) ort().api.ReleaseValue(ffi.pointer(left));
+      this.outputSlots[position] = 0n; // a stale pointer here would be written through by the next run
+    }
+    while (this.#notes.length > 0) strike(this.#notes.pop()!);
   }
 
   /** Bytes of native memory that its stages hold. */

@@ -6,7 +6,7 @@ import { arrayOf, elementByteLength, heapStorage, makeTensor, type Storage, stor
 import type { Tensor } from "../tensor/tensor.ts";
 import { LEND_FROM } from "./feed.ts";
 import type { Frame } from "./frame.ts";
-import { InPlace, type OutputPlace, StagedGivenPlace, StagedPlace } from "./output_place.ts";
+import { IN_PLACE, type OutputPlace, StagedGivenPlace, StagedPlace } from "./output_place.ts";
 import { matchesShape, type Port } from "./session_core.ts";
 import { Stage } from "./stage.ts";
 import { valueOf } from "./tensor_value.ts";
@@ -15,56 +15,75 @@ function stageOf(frame: Frame, index: number, port: Port, byteLength: number): S
   return frame.outputStages[index] ??= new Stage(port.dtype as NumericDType, byteLength);
 }
 
-/** Decides where an output goes. A given tensor is checked, and pinned if C writes its memory. */
+/**
+ * Decides where an output goes, and puts its value at a position of the run. A given tensor is checked, and pinned if C
+ * writes its memory.
+ */
 export function placeOutput(
   frame: Frame,
+  position: number,
   index: number,
   target: Tensor | undefined,
   storage: "heap" | "native",
 ): OutputPlace {
   const port = frame.core.outputs[index]!;
-  if (target !== undefined) return placeGiven(frame, index, port, target);
-  if (storage === "native" || port.fixedByteLength < 0) return frame.core.madePlace(index, storage);
-  if (port.fixedByteLength <= LEND_FROM) {
-    return frame.stagedPlaces[index] ??= new StagedPlace(port, stageOf(frame, index, port, port.fixedByteLength));
+  if (target !== undefined) return placeGiven(frame, position, index, port, target);
+  const { fixedByteLength } = port;
+  if (storage === "native" || fixedByteLength < 0 || (fixedByteLength > LEND_FROM && frame.asynchronous)) {
+    frame.putOutput(position, undefined);
+    return frame.core.madePlace(index, storage);
   }
-  return frame.asynchronous ? frame.core.madePlace(index, storage) : placeFresh(frame, port);
+  if (fixedByteLength > LEND_FROM) return placeFresh(frame, position, port);
+  const stage = stageOf(frame, index, port, fixedByteLength);
+  frame.putOutput(position, stage.fit(port.info.shape as readonly number[], fixedByteLength));
+  return frame.stagedPlaces[index] ??= new StagedPlace(port, stage);
 }
 
 /** A new array that nobody else can reach, lent to a synchronous run. */
-function placeFresh(frame: Frame, port: Port): OutputPlace {
+function placeFresh(frame: Frame, position: number, port: Port): OutputPlace {
   const dtype = port.dtype as NumericDType, shape = port.info.shape as readonly number[];
   const data: NumericData = new (arrayOf(dtype))(port.fixedByteLength / elementByteLength(dtype));
   const value = createTensorValue(ffi.of(data), data.byteLength, shape, port.elementType);
-  return new InPlace(makeTensor(dtype, shape, heapStorage(data)), frame.addTransient(value), false);
+  frame.putOutput(position, frame.addTransient(value));
+  frame.targets[position] = makeTensor(dtype, shape, heapStorage(data));
+  return IN_PLACE;
 }
 
 /** Refuses a tensor that an output cannot be written into. */
 export function checkTarget(port: Port, target: Tensor, storage: Storage, asynchronous: boolean): void {
-  const cannot = `Cannot write output "${port.name}"`;
+  const cannot = (why: string): string => `Cannot write output "${port.name}"${why}`;
   if (target.dtype !== port.dtype) {
-    throw typeError("INVALID_DTYPE", `${cannot}: ${port.dtype} wanted, ${target.dtype} found`);
+    throw typeError("INVALID_DTYPE", cannot(`: ${port.dtype} wanted, ${target.dtype} found`));
   }
-  if (target.dtype === "string") throw typeError("UNSUPPORTED", `${cannot} into a given tensor: strings come out new`);
-  if (target.readOnly) throw typeError("READ_ONLY", `${cannot}: the given tensor is read-only`);
+  if (target.dtype === "string") throw typeError("UNSUPPORTED", cannot(" into a given tensor: strings come out new"));
+  if (target.readOnly) throw typeError("READ_ONLY", cannot(": the given tensor is read-only"));
   if (storage.disposed) throw disposedError("tensor");
   storage.check();
   if (storage.kind === "heap" && asynchronous) {
-    throw typeError("UNSUPPORTED", `${cannot} of an asynchronous run: a native tensor wanted, a heap tensor found`);
-  }
-  if (!matchesShape(port, target.shape)) {
-    const found = `[${target.shape.join(", ")}] found`;
-    throw rangeError("INVALID_SHAPE", `${cannot}: shape [${port.info.shape.join(", ")}] wanted, ${found}`);
+    throw typeError("UNSUPPORTED", cannot(" of an asynchronous run: a native tensor wanted, a heap tensor found"));
   }
 }
 
-function placeGiven(frame: Frame, index: number, port: Port, target: Tensor): OutputPlace {
+/** Refuses a tensor of another shape than an output's. @throws {RangeError} INVALID_SHAPE */
+export function checkTargetShape(port: Port, shape: readonly number[]): void {
+  if (matchesShape(port, shape)) return;
+  const wanted = `[${port.info.shape.join(", ")}]`, found = `[${shape.join(", ")}]`;
+  throw rangeError("INVALID_SHAPE", `Cannot write output "${port.name}": shape ${wanted} wanted, ${found} found`);
+}
+
+function placeGiven(frame: Frame, position: number, index: number, port: Port, target: Tensor): OutputPlace {
   const storage = storageOf(target);
   checkTarget(port, target, storage, frame.asynchronous);
+  if (target.shape !== frame.checkedTargets[index]) {
+    checkTargetShape(port, target.shape);
+    frame.checkedTargets[index] = target.shape;
+  }
+  frame.targets[position] = target;
   if (storage.kind !== "heap") {
     storage.pinWrite();
     frame.writing.push(storage);
-    return new InPlace(target, valueOf(target, storage), true);
+    frame.putOutput(position, valueOf(target, storage));
+    return IN_PLACE;
   }
   storage.checkReadable();
   const { byteLength } = storage;
@@ -72,9 +91,10 @@ function placeGiven(frame: Frame, index: number, port: Port, target: Tensor): Ou
   if (data !== undefined && !frame.lent.includes(data)) { // what is also a feed is computed apart from it
     frame.lent.push(data);
     const value = createTensorValue(ffi.of(data), byteLength, target.shape, port.elementType);
-    return new InPlace(target, frame.addTransient(value), true);
+    frame.putOutput(position, frame.addTransient(value));
+    return IN_PLACE;
   }
   const stage = stageOf(frame, index, port, byteLength);
-  frame.stagedPlaces[index] = undefined; // the stage may get another shape
-  return new StagedGivenPlace(target, stage, stage.fit(target.shape, byteLength));
+  frame.putOutput(position, stage.fit(target.shape, byteLength));
+  return frame.stagedGivenPlaces[index] ??= new StagedGivenPlace(stage);
 }

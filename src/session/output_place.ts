@@ -20,77 +20,48 @@ import type { Frame } from "./frame.ts";
 import type { Port } from "./session_core.ts";
 import type { Stage } from "./stage.ts";
 
-/** Where one output of a run goes, and how it becomes a tensor when the run has succeeded. */
+/** How one output of a run becomes a tensor when the run has succeeded. */
 export interface OutputPlace {
-  /** Address of the OrtValue that C writes; 0 where onnxruntime makes one. */
-  readonly value: bigint;
-  /** Whether the tensor was given to the run, and stays its giver's. */
-  readonly given: boolean;
   /** The tensor; `undefined` for an optional that holds none. Called once, after a run that succeeded. */
   collect(frame: Frame, position: number): Tensor | undefined;
 }
 
 /** A small output of a fixed shape: computed in a stage, and copied into the JavaScript heap. */
 export class StagedPlace implements OutputPlace {
-  readonly given = false;
-  readonly value: bigint;
   readonly #port: Port;
   readonly #stage: Stage;
-  readonly #shape: readonly number[];
 
   constructor(port: Port, stage: Stage) {
     this.#port = port;
     this.#stage = stage;
-    this.#shape = port.info.shape as readonly number[];
-    this.value = stage.fit(this.#shape, port.fixedByteLength);
   }
 
   collect(): Tensor {
-    const dtype = this.#port.dtype as NumericDType;
-    return heapFromNative(dtype, this.#shape, this.#stage.data);
+    const { dtype, info } = this.#port;
+    return heapFromNative(dtype as NumericDType, info.shape as readonly number[], this.#stage.data);
   }
 }
 
 /** A heap tensor that was given: computed in a stage, and copied into the tensor's array. */
 export class StagedGivenPlace implements OutputPlace {
-  readonly given = true;
-  readonly value: bigint;
   readonly #stage: Stage;
-  readonly #tensor: Tensor;
 
-  constructor(tensor: Tensor, stage: Stage, value: bigint) {
-    this.value = value;
+  constructor(stage: Stage) {
     this.#stage = stage;
-    this.#tensor = tensor;
   }
 
-  collect(): Tensor {
-    (storageOf(this.#tensor) as HeapStorage).bytes().set(this.#stage.bytes);
-    return this.#tensor;
+  collect(frame: Frame, position: number): Tensor {
+    const tensor = frame.targets[position]!;
+    (storageOf(tensor) as HeapStorage).copyFrom(this.#stage.data);
+    return tensor;
   }
 }
 
 /** A tensor whose own memory C writes. */
-export class InPlace implements OutputPlace {
-  readonly given: boolean;
-  readonly value: bigint;
-  readonly #tensor: Tensor;
-
-  constructor(tensor: Tensor, value: bigint, given: boolean) {
-    this.given = given;
-    this.value = value;
-    this.#tensor = tensor;
-  }
-
-  collect(): Tensor {
-    return this.#tensor;
-  }
-}
+export const IN_PLACE: OutputPlace = { collect: (frame, position) => frame.targets[position] };
 
 /** An output that onnxruntime allocates, because its shape is not known before the run, or it is wanted as it is. */
 export class MadePlace implements OutputPlace {
-  readonly given = false;
-  readonly value = 0n;
   readonly #port: Port;
   readonly #storage: "heap" | "native";
 

@@ -14,18 +14,13 @@ export class Stage {
   #block: Block;
   #value: Handle | undefined;
   #shape: readonly number[] | undefined;
-  #bytes: Uint8Array = new Uint8Array(0);
+  #byteLength = 0;
   #data: NumericData | undefined;
 
   /** @param byteLength bytes to begin with; it grows */
   constructor(dtype: NumericDType, byteLength: number) {
     this.#dtype = dtype;
     this.#block = new Block(byteLength);
-  }
-
-  /** The staged tensor's memory. */
-  get bytes(): Uint8Array {
-    return this.#bytes;
   }
 
   /** The staged tensor's elements. */
@@ -35,7 +30,7 @@ export class Stage {
 
   #elements(): NumericData {
     const constructor = arrayOf(this.#dtype);
-    return new constructor(this.#block.buffer, 0, this.#bytes.length / constructor.BYTES_PER_ELEMENT);
+    return new constructor(this.#block.buffer, 0, this.#byteLength / constructor.BYTES_PER_ELEMENT);
   }
 
   /** Bytes of native memory held. */
@@ -43,13 +38,13 @@ export class Stage {
     return this.#block.byteLength;
   }
 
-  /** The OrtValue's address, for a tensor of this shape. */
-  fit(shape: readonly number[], byteLength: number): bigint {
-    if (shape === this.#shape) return this.#value!.address;
+  /** The OrtValue, for a tensor of this shape. */
+  fit(shape: readonly number[], byteLength: number): Handle {
+    if (shape === this.#shape) return this.#value!;
     const same = this.#shape?.length === shape.length && this.#shape.every((size, i) => size === shape[i]);
     if (!same) this.#make(shape, byteLength);
     this.#shape = shape;
-    return this.#value!.address;
+    return this.#value!;
   }
 
   #make(shape: readonly number[], byteLength: number): void {
@@ -61,7 +56,7 @@ export class Stage {
     }
     const value = createTensorValue(this.#block.pointer, byteLength, shape, onnxElementType(this.#dtype));
     this.#value = new Handle("value", value, { release: ffi.pointer(ort().address("ReleaseValue"))! });
-    this.#bytes = new Uint8Array(this.#block.buffer, 0, byteLength);
+    this.#byteLength = byteLength;
     this.#data = undefined;
   }
 

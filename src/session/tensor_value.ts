@@ -24,12 +24,12 @@ class TensorValue implements Disposable {
   }
 }
 
-/** The address of the OrtValue over a native or shared tensor, made at its first use. */
-export function valueOf(tensor: Tensor, storage: Storage): bigint {
+/** The OrtValue over a native or shared tensor, made at its first use. */
+export function valueOf(tensor: Tensor, storage: Storage): Handle {
   const found = storage.attachment;
-  if (found instanceof TensorValue && found.shape === tensor.shape) return found.handle.address;
+  if (found instanceof TensorValue && found.shape === tensor.shape) return found.handle;
   found?.[Symbol.dispose]();
   const value = new TensorValue(tensor, storage as NativeStorage);
   storage.attachment = value;
-  return value.handle.address;
+  return value.handle;
 }

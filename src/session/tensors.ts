@@ -7,25 +7,26 @@ import type { Tensor } from "../tensor/tensor.ts";
  */
 export type Tensors = { readonly [name: string]: Tensor } & Disposable;
 
-const GIVEN = Symbol("given");
+class Result {
+  readonly #given: boolean;
 
-/** Nothing is inherited from Object, so that an output may have any name. */
-const prototype: object = Object.create(null, {
-  [Symbol.dispose]: {
-    value(this: Record<string, Tensor> & { [GIVEN]?: readonly Tensor[] }): void {
-      for (const name of Object.keys(this)) if (!this[GIVEN]?.includes(this[name]!)) this[name]![Symbol.dispose]();
-    },
-  },
-});
+  constructor(given: boolean) {
+    this.#given = given;
+  }
 
-/** A result without tensors. */
-export function emptyTensors(): Record<string, Tensor> {
-  return Object.create(prototype);
+  [Symbol.dispose](this: Result & Record<string, Tensor>): void {
+    if (this.#given) return;
+    for (const name of Object.keys(this)) this[name]![Symbol.dispose]();
+  }
 }
 
-/** Notes which of the tensors were given to the run. */
-export function noteGiven(tensors: Record<string, Tensor>, given: readonly Tensor[]): void {
-  Object.defineProperty(tensors, GIVEN, { value: given });
+// Nothing is inherited from Object, so that an output may have any name.
+Object.setPrototypeOf(Result.prototype, null);
+delete (Result.prototype as { constructor?: unknown }).constructor;
+
+/** A result without tensors. @param given whether those that come are their giver's to dispose */
+export function emptyTensors(given: boolean): Record<string, Tensor> {
+  return new Result(given) as unknown as Record<string, Tensor>;
 }
 
 /** Makes reading an output that holds no tensor an error that says so, while the others work. */

@@ -56,6 +56,22 @@ export class HeapStorage extends Storage {
     }
   }
 
+  /** Copies the elements into an array of the dtype's own type and of their number, such as a view of native memory. */
+  copyTo(target: NumericData): void {
+    const array = this.#array as NumericData, start = Math.max(0, this.#at);
+    if (this.#length <= LOOP_UP_TO) { for (let i = 0; i < this.#length; i++) target[i] = array[start + i]!; }
+    else {(target as Float32Array).set(
+        (this.#at < 0 ? array : array.subarray(start, start + this.#length)) as Float32Array,
+      );}
+  }
+
+  /** The reverse of {@linkcode HeapStorage.copyTo}. */
+  copyFrom(source: NumericData): void {
+    const array = this.#array as NumericData, start = Math.max(0, this.#at);
+    if (this.#length <= LOOP_UP_TO) { for (let i = 0; i < this.#length; i++) array[start + i] = source[i]!; }
+    else (array as Float32Array).set(source as Float32Array, start);
+  }
+
   /** The bytes, wherever they are now: to be read or written at once, neither kept nor shown. Not for strings. */
   bytes(): Uint8Array<ArrayBuffer> {
     const { buffer, byteOffset, BYTES_PER_ELEMENT } = this.#array as NumericData;
