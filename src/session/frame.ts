@@ -240,8 +240,8 @@ export class Frame {
     for (let position = 0; position < this.#outputCount; position++) {
       if (this.#outputValues[position] !== undefined) continue;
       const left = this.outputSlots[position]!;
-      if (left !== 0n) ort().api.ReleaseValue(ffi.pointer(left));
       this.outputSlots[position] = 0n; // a stale pointer here would be written through by the next run
+      if (left !== 0n) ort().api.ReleaseValue(ffi.pointer(left));
     }
     while (this.#notes.length > 0) strike(this.#notes.pop()!);
   }

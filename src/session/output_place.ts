@@ -87,8 +87,8 @@ export class MadePlace implements OutputPlace {
 function adopt(frame: Frame, position: number, dtype: NumericDType, { shape, size }: TensorValueInfo): Tensor {
   const value = ffi.pointer(frame.outputSlots[position]!)!, byteLength = size * elementByteLength(dtype);
   const pointer = (byteLength > 0 ? tensorData(value) : null) ?? value; // without elements nothing is ever read there
+  frame.outputSlots[position] = 0n; // first: a thread that ends between the two leaks a value, and never releases it twice
   const handle = new Handle("value", value, { release: ffi.pointer(ort().address("ReleaseValue"))! });
-  frame.outputSlots[position] = 0n;
   const release = (): void => ort().api.ReleaseValue(handle.take());
   return makeTensor(dtype, shape, adoptedNativeStorage(pointer, byteLength, release, () => void handle.take()));
 }
