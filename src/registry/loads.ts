@@ -134,6 +134,7 @@ export class Loads {
     const { table } = this.#store, generation = table.getU32(slot, SLOT_U32.generation);
     try {
       await Promise.all(freed.map(({ released }) => released));
+      if (!this.#isLoading(slot, generation)) return; // everybody left before it began
       const loaded = await this.#make(slot, load);
       const kept = this.#settle(slot, generation, load, loaded);
       if (kept) this.#emit("load", { key: load.text.label, bytes: loaded.weights.bytes });
