@@ -29,7 +29,7 @@ describe("the demo's pipeline", () => {
   after(() => models.clear());
 
   it("hears the four stretches of speech, to a tenth of a second", () => {
-    const expected = [[0.96, 4.96], [5.15, 6.72], [6.94, 7.39], [7.94, 9.5]];
+    const expected = [[0.51, 2.94], [3.46, 5.73], [6.5, 8.29], [8.74, 10.02]];
     const { segments } = results.heard;
     assert.equal(segments.length, expected.length);
     for (const [i, [start, end]] of expected.entries()) {
@@ -41,22 +41,24 @@ describe("the demo's pipeline", () => {
   it("reads the receipt, in reading order", () => {
     const [{ lines }] = results.readers;
     const text = lines.map((line) => line.text.replace(/\s/g, "")).join("\n");
-    const words = ["ALFAMART", "PT.SUMBER", "TANGERANG", "NPWP:01.336.238.9-054.000", "MARLBORO", "44,900", "Tunai"];
+    const words = ["COLOADCOFFEE", "14HarbourStreet", "ReceiptNo.000471", "2024-01-17", "09:42", "Table3"];
+    const items = ["Flatwhite", "2", "7.60", "Almondcroissant", "1", "3.25", "Sparklingwater", "1", "2.10"];
+    const sums = ["TOTAL", "12.95", "Cash", "20.00", "Change", "7.05"];
     let from = 0;
-    for (const word of [...words, "Kembalian", "17-01-2024", "Kritik&Saran:1500959", "081110640888"]) {
+    for (const word of [...words, ...items, ...sums, "Tellus:hello@coload.example", "Thankyou!"]) {
       const at = text.indexOf(word, from);
       assert.ok(at >= 0, `${word} is missing, or comes too early, in:\n${text}`);
       from = at + word.length;
     }
-    assert.ok(lines.filter(({ score }) => score > 0.9).length >= 15);
+    assert.ok(lines.filter(({ score }) => score > 0.9).length >= 20);
   });
 
   for (const [reader, view] of [[1, "upside down"], [2, "tilted"]] as const) {
     it(`reads the same receipt ${view}`, () => {
       const { lines } = results.readers[reader];
       const text = lines.map((line) => line.text.replace(/\s/g, ""));
-      assert.ok(text.includes("NPWP:01.336.238.9-054.000"), text.join("\n"));
-      assert.ok(text.indexOf("PT.SUMBERALFARIATRIJAYA,TBK") < text.indexOf("Kritik&Saran:1500959"), text.join("\n"));
+      assert.ok(text.includes("ReceiptNo.000471"), text.join("\n"));
+      assert.deepEqual([text.at(0), text.at(-1)], ["COLOADCOFFEE", "Thankyou!"], text.join("\n"));
       assert.equal(lines.filter(({ upsideDown }) => upsideDown).length > lines.length / 2, view === "upside down");
     });
   }
