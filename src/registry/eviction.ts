@@ -25,7 +25,7 @@ export function idleSlots(table: RegistryTable, owner: number, policy: EvictionP
     table.state(slot) === SLOT_STATE.ready && table.references(slot) === 0 &&
     (table.getU32(slot, SLOT_U32.kind) === KIND.session || table.getU32(slot, SLOT_U32.owner) === owner + 1)
   );
-  const recency = (slot: number): number => table.getF64(slot, SLOT_F64.lastAccessed);
+  const recency = (slot: number): number => table.getF64(slot, SLOT_F64.lastUse);
   const frequency = (slot: number): number => table.getU32(slot, SLOT_U32.uses);
   return idle.sort((a, b) =>
     policy === "lfu" ? frequency(a) - frequency(b) || recency(a) - recency(b) : recency(a) - recency(b)

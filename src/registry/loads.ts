@@ -84,6 +84,7 @@ export class Loads {
       table.setU32(entered, SLOT_U32.uses, table.getU32(entered, SLOT_U32.uses) + 1);
       table.setF64(entered, SLOT_F64.lastAccessed, Date.now());
       table.setF64(entered, SLOT_F64.idleSince, 0);
+      table.setF64(entered, SLOT_F64.lastUse, ++table.options[HEADER.uses]!);
       return entered;
     });
     table.metrics[isHit ? METRIC.hits : METRIC.misses]!++;

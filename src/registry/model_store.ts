@@ -12,7 +12,7 @@ import type { EvictionReason, RegistryEventDetail, RegistryEventType } from "./e
 import { expiry } from "./eviction.ts";
 import { type Resident, Residents } from "./residents.ts";
 import { freeText, readText } from "./slot_text.ts";
-import { KIND, METRIC, RegistryTable, SLOT_F64, SLOT_STATE, SLOT_U32, SLOT_U64 } from "./table.ts";
+import { HEADER, KIND, METRIC, RegistryTable, SLOT_F64, SLOT_STATE, SLOT_U32, SLOT_U64 } from "./table.ts";
 
 /** How often a thread that keeps models looks for what others left behind, at least. */
 const SWEEP_MS = 1000;
@@ -69,6 +69,7 @@ export class ModelStore {
     u32[at + SLOT_U32.uses]!++;
     table.f64[slot * TIME_STRIDE + SLOT_F64.idleSince] = 0; // should this thread end, its time to live starts anew
     table.f64[slot * TIME_STRIDE + SLOT_F64.lastAccessed] = Date.now();
+    table.f64[slot * TIME_STRIDE + SLOT_F64.lastUse] = ++table.options[HEADER.uses]!;
     table.metrics[METRIC.hits]!++;
     return true;
   }

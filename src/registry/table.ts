@@ -42,13 +42,13 @@ export const SLOT_U32 = {
   retired: 28,
   id: 29,
 } as const;
-/** Positions in a slot's words as float64: bytes held, times in ms since the epoch. */
-export const SLOT_F64 = { bytes: 4, loadedAt: 5, lastAccessed: 6, ttlMs: 7, idleSince: 8 } as const;
+/** Positions in a slot's words as float64: bytes held, times in ms since the epoch, the number of its last use. */
+export const SLOT_F64 = { bytes: 4, loadedAt: 5, lastAccessed: 6, ttlMs: 7, idleSince: 8, lastUse: 15 } as const;
 /** Positions in a slot's words as u64: the OrtSession; what a load in flight needs; the slot's texts. */
 export const SLOT_U64 = { session: 9, load: 10, loadByteLength: 11, text: 12 } as const;
 
-/** Positions in the header: float64 words, then 32-bit words. */
-export const HEADER = { ttlMs: 0, maxMemoryBytes: 1, policy: 4, sequence: 5, highWater: 6 } as const;
+/** Positions in the header's float64 words, `uses` counting all uses roughly; then in its 32-bit words. */
+export const HEADER = { ttlMs: 0, maxMemoryBytes: 1, uses: 4, policy: 4, sequence: 5, highWater: 6 } as const;
 /** Positions in an owner's metrics. */
 export const METRIC = { hits: 0, misses: 1, loads: 2, evictions: 3, failures: 4 } as const;
 
