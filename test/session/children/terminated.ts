@@ -39,5 +39,5 @@ for (let round = 0; round < rounds; round += AT_ONCE) {
   if (round === 0) before = descriptors();
 }
 await session[Symbol.asyncDispose]();
-console.log(`grown by ${descriptors() - before}, left ${JSON.stringify(liveHandles())}`);
+console.log(`left ${JSON.stringify(liveHandles())}, descriptors grown by ${descriptors() - before}`);
 console.log("END");
