@@ -10,14 +10,14 @@ import { median } from "./median.ts";
 /** How the nodes of a child get their models: each its own sessions, or all from the registry. */
 export type Sharing = "separate" | "shared";
 
-/** The memory of one number of nodes beyond a process without nodes, in bytes of PSS. */
+/** The memory of one number of nodes beyond a process without nodes, in bytes of anonymous PSS. */
 export interface MemoryOfNodes {
   readonly nodes: number;
   readonly separate: number;
   readonly shared: number;
 }
 
-/** Memory in bytes of PSS, each the median of its rounds. */
+/** Memory in bytes of anonymous PSS, each the median of its rounds. */
 export interface MemoryReport {
   /** A process with the runtime, onnxruntime and one model of 0.6 MB. */
   readonly base: number;

@@ -30,9 +30,12 @@ async function openModels(files: DemoFiles, sharing: Sharing, nodes: number): Pr
   return sessions;
 }
 
-/** The proportional set size of this process in bytes: its own pages, and its part of those it shares. */
+/**
+ * The proportional set size of this process's anonymous memory in bytes. Models lie there; the pages of the runtime's
+ * own files are left out, since they count for less the more processes of that runtime happen to run.
+ */
 function readPss(): number {
-  const found = /^Pss:\s+(\d+) kB$/m.exec(readFileSync("/proc/self/smaps_rollup", "utf8"));
-  if (!found) throw new Error("Cannot read the memory of this process: wanted a line 'Pss:' in smaps_rollup");
+  const found = /^Pss_Anon:\s+(\d+) kB$/m.exec(readFileSync("/proc/self/smaps_rollup", "utf8"));
+  if (!found) throw new Error("Cannot read the memory of this process: wanted a line 'Pss_Anon:' in smaps_rollup");
   return Number(found[1]) * 1024;
 }

@@ -8,6 +8,8 @@ import { NativeLoad } from "../ort/native_load.ts";
 import { arenaStatistics } from "../ort/session_memory.ts";
 import { checkSessionOptions, type LoadProgress, type SessionOptions } from "../ort/session_options.ts";
 
+/** Models from this size on are trimmed after; for smaller ones it would cost more than it gives back. */
+const TRIM_FROM = 1 << 20;
 /** How often a long load says that it goes on. */
 const PROGRESS_MS = 100;
 
@@ -69,7 +71,7 @@ export async function finishLoad(load: NativeLoad, totalBytes: number): Promise<
   const pointer = await load.run();
   if (!handlerIsLast) leaveBeforeDestructors(); // the first session makes onnxruntime's last statics
   handlerIsLast = true;
-  void trim(); // reading a model leaves as much behind as it read
+  if (totalBytes >= TRIM_FROM) await trim(); // reading a model leaves as much behind as it read
   return { pointer, weights: weightsOf(pointer, totalBytes) };
 }
 
