@@ -7,6 +7,7 @@ import { ort } from "../ort/environment.ts";
 import { pointerIn, scratch } from "../ort/scratch.ts";
 import { check } from "../ort/status.ts";
 import { isTensor, type Storage, storageOf } from "../tensor/internal.ts";
+import { equalShapes } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { checkFeed, refuseFeed, refuseUnknownFeeds } from "./feed.ts";
 import { checkTarget, checkTargetShape } from "./output.ts";
@@ -180,7 +181,7 @@ export class Binding implements Disposable {
     if (into.dtype !== out.dtype) {
       throw typeError("INVALID_DTYPE", `Cannot swap "${input}" and "${output}": ${into.dtype} against ${out.dtype}`);
     }
-    if (into.shape.length !== out.shape.length || into.shape.some((size, i) => size !== out.shape[i])) {
+    if (!equalShapes(into.shape, out.shape)) {
       const shapes = `[${into.shape.join(", ")}] against [${out.shape.join(", ")}]`;
       throw rangeError("INVALID_SHAPE", `Cannot swap "${input}" and "${output}": ${shapes}`);
     }

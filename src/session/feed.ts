@@ -3,6 +3,7 @@ import { typeError } from "../errors.ts";
 import { createStringValue, createTensorValue } from "../ort/value.ts";
 import type { NumericData, NumericDType } from "../tensor/dtype.ts";
 import { type HeapStorage, storageOf } from "../tensor/internal.ts";
+import { equalShapes } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Frame } from "./frame.ts";
 import type { Feeds } from "./run_options.ts";
@@ -60,6 +61,7 @@ export function bindFeed(frame: Frame, position: number, port: Port, tensor: Ten
   storage.checkReadable();
   if (shape !== frame.checkedShapes[stage]) {
     checkShape(port, shape);
+    if (!equalShapes(shape, frame.checkedShapes[stage])) frame.expected.forget();
     frame.checkedShapes[stage] = shape;
   }
   if (storage.kind !== "heap") {

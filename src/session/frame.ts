@@ -8,9 +8,10 @@ import { pointerIn, scratch } from "../ort/scratch.ts";
 import { check } from "../ort/status.ts";
 import { isTensor, type Storage } from "../tensor/internal.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import { ExpectedExtents } from "./expected_extents.ts";
 import { bindFeed, refuseFeed, refuseUnknownFeeds } from "./feed.ts";
 import { placeOutput } from "./output.ts";
-import type { OutputPlace } from "./output_place.ts";
+import type { OutputPlace, StagedPlace } from "./output_place.ts";
 import type { Feeds, RunSyncOptions } from "./run_options.ts";
 import type { SessionCore } from "./session_core.ts";
 import type { Stage } from "./stage.ts";
@@ -35,8 +36,10 @@ export class Frame {
   readonly inputStages: (Stage | undefined)[] = [];
   readonly outputStages: (Stage | undefined)[] = [];
   /** By output, the places over its stage. */
-  readonly stagedPlaces: (OutputPlace | undefined)[] = [];
+  readonly stagedPlaces: (StagedPlace | undefined)[] = [];
   readonly stagedGivenPlaces: (OutputPlace | undefined)[] = [];
+  /** What outputs will be whose shape the model leaves open. */
+  readonly expected: ExpectedExtents = new ExpectedExtents();
   /** By input and by output, the shape that was checked last. */
   readonly checkedShapes: (readonly number[] | undefined)[] = [];
   readonly checkedTargets: (readonly number[] | undefined)[] = [];
@@ -166,7 +169,24 @@ export class Frame {
       this.#outputNameSlots[position] = this.core.outputs[index]!.nameAddress;
     }
     this.#outputCount++;
-    if (this.#outputValues[position] !== undefined) return;
+    if (this.#outputValues[position] === undefined) this.#noteMade(position);
+  }
+
+  /** Leaves outputs whose shape was only expected to onnxruntime. Tells whether there are any: then C may run again. */
+  withdrawExpected(): boolean {
+    let any = false;
+    for (let position = 0; position < this.#outputCount && !this.#given; position++) {
+      const index = this.#selected[position]!;
+      if (this.core.outputs[index]!.fixed || this.#outputValues[position] === undefined) continue;
+      this.putOutput(position, undefined);
+      this.#places[position] = this.core.madePlace(index, "heap");
+      this.#noteMade(position);
+      any = true;
+    }
+    return any;
+  }
+
+  #noteMade(position: number): void {
     const slot = this.addresses[3]! + BigInt(position * 8);
     this.#notes.push(note(ort().address("ReleaseValue"), slot, 1n, LEDGER.callEach));
   }

@@ -4,6 +4,7 @@ import { createTensorValue } from "../ort/value.ts";
 import type { NumericData, NumericDType } from "../tensor/dtype.ts";
 import { arrayOf, elementByteLength, heapStorage, makeTensor, type Storage, storageOf } from "../tensor/internal.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import type { Extent } from "./expected_extents.ts";
 import { LEND_FROM } from "./feed.ts";
 import type { Frame } from "./frame.ts";
 import { IN_PLACE, type OutputPlace, StagedGivenPlace, StagedPlace } from "./output_place.ts";
@@ -28,22 +29,23 @@ export function placeOutput(
 ): OutputPlace {
   const port = frame.core.outputs[index]!;
   if (target !== undefined) return placeGiven(frame, position, index, port, target);
-  const { fixedByteLength } = port;
-  if (storage === "native" || fixedByteLength < 0 || (fixedByteLength > LEND_FROM && frame.asynchronous)) {
+  const extent = storage === "native" ? undefined : port.fixed ?? frame.expected.of(index);
+  if (extent === undefined || (frame.asynchronous && (port.fixed === undefined || extent.byteLength > LEND_FROM))) {
     frame.putOutput(position, undefined);
     return frame.core.madePlace(index, storage);
   }
-  if (fixedByteLength > LEND_FROM) return placeFresh(frame, position, port);
-  const stage = stageOf(frame, index, port, fixedByteLength);
-  frame.putOutput(position, stage.fit(port.info.shape as readonly number[], fixedByteLength));
-  return frame.stagedPlaces[index] ??= new StagedPlace(port, stage);
+  if (extent.byteLength > LEND_FROM) return placeFresh(frame, position, port, extent);
+  const stage = stageOf(frame, index, port, extent.byteLength), place = frame.stagedPlaces[index];
+  frame.putOutput(position, stage.fit(extent.shape, extent.byteLength));
+  if (place?.shape === extent.shape) return place;
+  return frame.stagedPlaces[index] = new StagedPlace(port.dtype as NumericDType, extent.shape, stage);
 }
 
 /** A new array that nobody else can reach, lent to a synchronous run. */
-function placeFresh(frame: Frame, position: number, port: Port): OutputPlace {
-  const dtype = port.dtype as NumericDType, shape = port.info.shape as readonly number[];
-  const data: NumericData = new (arrayOf(dtype))(port.fixedByteLength / elementByteLength(dtype));
-  const value = createTensorValue(ffi.of(data), data.byteLength, shape, port.elementType);
+function placeFresh(frame: Frame, position: number, port: Port, { shape, byteLength }: Extent): OutputPlace {
+  const dtype = port.dtype as NumericDType;
+  const data: NumericData = new (arrayOf(dtype))(byteLength / elementByteLength(dtype));
+  const value = createTensorValue(ffi.of(data), byteLength, shape, port.elementType);
   frame.putOutput(position, frame.addTransient(value));
   frame.targets[position] = makeTensor(dtype, shape, heapStorage(data));
   return IN_PLACE;

@@ -26,19 +26,20 @@ export interface OutputPlace {
   collect(frame: Frame, position: number): Tensor | undefined;
 }
 
-/** A small output of a fixed shape: computed in a stage, and copied into the JavaScript heap. */
+/** A small output of a known shape: computed in a stage, and copied into the JavaScript heap. */
 export class StagedPlace implements OutputPlace {
-  readonly #port: Port;
+  readonly shape: readonly number[];
+  readonly #dtype: NumericDType;
   readonly #stage: Stage;
 
-  constructor(port: Port, stage: Stage) {
-    this.#port = port;
+  constructor(dtype: NumericDType, shape: readonly number[], stage: Stage) {
+    this.shape = shape;
+    this.#dtype = dtype;
     this.#stage = stage;
   }
 
   collect(): Tensor {
-    const { dtype, info } = this.#port;
-    return heapFromNative(dtype as NumericDType, info.shape as readonly number[], this.#stage.data);
+    return heapFromNative(this.#dtype, this.shape, this.#stage.data);
   }
 }
 
@@ -63,10 +64,13 @@ export const IN_PLACE: OutputPlace = { collect: (frame, position) => frame.targe
 /** An output that onnxruntime allocates, because its shape is not known before the run, or it is wanted as it is. */
 export class MadePlace implements OutputPlace {
   readonly #port: Port;
+  readonly #index: number;
   readonly #storage: "heap" | "native";
 
-  constructor(port: Port, storage: "heap" | "native") {
+  /** @param index which of the model's outputs it is */
+  constructor(port: Port, index: number, storage: "heap" | "native") {
     this.#port = port;
+    this.#index = index;
     this.#storage = storage;
   }
 
@@ -79,6 +83,8 @@ export class MadePlace implements OutputPlace {
       throw new NativeError("UNSUPPORTED", `Cannot fetch output "${name}": ${this.#port.dtype} wanted, ${what} found`);
     }
     if (dtype === "string") return makeTensor(dtype, found.shape, heapStorage(tensorStrings(value, found.size)));
+    const byteLength = found.size * elementByteLength(dtype);
+    if (this.#port.info.kind === "tensor") frame.expected.note(this.#index, { shape: found.shape, byteLength });
     return this.#storage === "native" ? adopt(frame, position, dtype, found) : copy(value, dtype, found);
   }
 }

@@ -17,7 +17,13 @@ export function runSync(core: SessionCore, feeds: Feeds, options: RunSyncOptions
   try {
     frame.prepare(feeds, options);
     const { inputNames, inputs, inputCount, outputNames, outputCount, outputs } = frame;
-    check(core.api.Run(core.pointer, null, inputNames, inputs, inputCount, outputNames, outputCount, outputs), DOING);
+    const { api, pointer } = core;
+    let status = api.Run(pointer, null, inputNames, inputs, inputCount, outputNames, outputCount, outputs);
+    if (status !== null && frame.withdrawExpected()) {
+      api.ReleaseStatus(status);
+      status = api.Run(pointer, null, inputNames, inputs, inputCount, outputNames, outputCount, outputs);
+    }
+    check(status, DOING);
     return frame.collect();
   } finally {
     frame.finish();

@@ -6,6 +6,7 @@ import { Block } from "../memory/block.ts";
 import { ort } from "../ort/environment.ts";
 import { describeValues, type ValueInfo } from "../ort/type_info.ts";
 import { type DType, DTYPES, elementByteLength, onnxElementType } from "../tensor/dtype.ts";
+import type { Extent } from "./expected_extents.ts";
 import { Frame } from "./frame.ts";
 import { MadePlace } from "./output_place.ts";
 
@@ -21,22 +22,22 @@ export interface Port {
   readonly elementType: number;
   /** Whether it can be an output: a tensor, or an optional one, of a dtype that Coload has. */
   readonly fetchable: boolean;
-  /** Bytes of its tensors, where the model fixes their shape and dtype; otherwise -1. */
-  readonly fixedByteLength: number;
+  /** What its tensors are, where the model fixes their shape and dtype. */
+  readonly fixed: Extent | undefined;
 }
 
 const MAX_IDLE_FRAMES = 8, MAX_IDLE_BYTES = 4 << 20;
 const OPTIONAL_TENSOR = /^optional<tensor<(.*)>>$/;
 
-function fixedByteLength({ kind, shape }: ValueInfo, dtype: DType | undefined): number {
-  if (kind !== "tensor" || dtype === undefined || dtype === "string") return -1;
-  if (shape.length === 0) return -1; // a scalar, or a rank that the model leaves open: onnxruntime cannot tell
-  let size = elementByteLength(dtype);
+function fixedExtent({ kind, shape }: ValueInfo, dtype: DType | undefined): Extent | undefined {
+  if (kind !== "tensor" || dtype === undefined || dtype === "string") return undefined;
+  if (shape.length === 0) return undefined; // a scalar, or a rank that the model leaves open: onnxruntime cannot tell
+  let byteLength = elementByteLength(dtype);
   for (const dim of shape) {
-    if (typeof dim !== "number" || dim < 0) return -1;
-    size *= dim;
+    if (typeof dim !== "number" || dim < 0) return undefined;
+    byteLength *= dim;
   }
-  return size;
+  return { shape: shape as readonly number[], byteLength };
 }
 
 /** What one thread knows of a native session, for all its references: descriptions, names in C, memory for runs. */
@@ -78,8 +79,8 @@ export class SessionCore {
         const dtype = held !== undefined && DTYPES.includes(held as DType) ? held as DType : undefined;
         const elementType = dtype === undefined ? 0 : onnxElementType(dtype);
         const fetchable = dtype !== undefined && (info.kind === "tensor" || info.kind === "optional");
-        const fixed = fixedByteLength(info, dtype);
-        return { info, name: info.name, nameAddress, dtype, elementType, fetchable, fixedByteLength: fixed };
+        const fixed = fixedExtent(info, dtype);
+        return { info, name: info.name, nameAddress, dtype, elementType, fetchable, fixed };
       })
     );
     this.inputInfos = groups[0]!;
@@ -133,7 +134,7 @@ export class SessionCore {
 
   /** The place of an output that onnxruntime allocates. */
   madePlace(index: number, storage: "heap" | "native"): MadePlace {
-    return this.#made[storage][index] ??= new MadePlace(this.outputs[index]!, storage);
+    return this.#made[storage][index] ??= new MadePlace(this.outputs[index]!, index, storage);
   }
 
   /** Releases what this thread made for runs, none of which may be in flight. The native session is the caller's. */

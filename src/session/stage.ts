@@ -3,6 +3,7 @@ import { Handle } from "../handle.ts";
 import { Block } from "../memory/block.ts";
 import { ort } from "../ort/environment.ts";
 import { createTensorValue } from "../ort/value.ts";
+import { equalShapes } from "../tensor/shape.ts";
 import { arrayOf, type NumericData, type NumericDType, onnxElementType } from "../tensor/dtype.ts";
 
 /**
@@ -41,8 +42,7 @@ export class Stage {
   /** The OrtValue, for a tensor of this shape. */
   fit(shape: readonly number[], byteLength: number): Handle {
     if (shape === this.#shape) return this.#value!;
-    const same = this.#shape?.length === shape.length && this.#shape.every((size, i) => size === shape[i]);
-    if (!same) this.#make(shape, byteLength);
+    if (!equalShapes(this.#shape, shape)) this.#make(shape, byteLength);
     this.#shape = shape;
     return this.#value!;
   }

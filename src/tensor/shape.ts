@@ -26,6 +26,13 @@ export function copyShape(shape: readonly number[]): number[] {
   return copy;
 }
 
+/** Whether two shapes are the same; no shape is not. */
+export function equalShapes(one: readonly number[] | undefined, other: readonly number[] | undefined): boolean {
+  if (one === undefined || other === undefined || one.length !== other.length) return false;
+  for (let i = 0; i < one.length; i++) if (one[i] !== other[i]) return false;
+  return true;
+}
+
 /**
  * How many elements a shape of checked dimensions holds: 1 for a scalar's `[]`.
  *
