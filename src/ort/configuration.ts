@@ -23,6 +23,9 @@ const BLOCK_BYTE_LENGTH = 16384, HEADER = 8;
 const INTEGERS = ["threads", "maxConcurrentRuns"] as const, STRINGS = ["library", "cacheDir"] as const;
 
 function validated(options: Configuration): Configuration {
+  if (typeof options !== "object" || options === null) {
+    throw typeError("INVALID_ARGUMENT", `Cannot configure with ${String(options)}: an object of options wanted`);
+  }
   const known = [...INTEGERS, ...STRINGS, "allowSpinning"] as readonly string[];
   const unknown = Object.keys(options).find((key) => !known.includes(key));
   if (unknown) {
@@ -41,7 +44,7 @@ function validated(options: Configuration): Configuration {
   if (options.allowSpinning !== undefined && typeof options.allowSpinning !== "boolean") {
     throw typeError("INVALID_ARGUMENT", `Cannot configure allowSpinning: a boolean wanted`);
   }
-  return options;
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
 }
 
 /** Stores the configuration if there is none, and returns the one that holds. */
