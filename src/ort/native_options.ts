@@ -105,7 +105,7 @@ function apply(target: Pointer, options: NativeSessionOptions): void {
   }
   for (const provider of options.executionProviders ?? []) {
     if (typeof provider === "string") appendProvider(target, provider, {});
-    else appendProvider(target, provider.name, provider.options);
+    else appendProvider(target, provider.name, provider.options ?? {});
   }
 }
 

@@ -90,6 +90,8 @@ function checkProviders(providers: SessionOptions["executionProviders"]): void {
   for (const provider of providers ?? []) {
     const name: unknown = typeof provider === "string" ? provider : provider?.name;
     if (typeof name !== "string" || name === "") throw invalid("executionProviders", "names", provider);
+    const values: unknown[] = typeof provider === "string" ? [] : Object.values(provider.options ?? {});
+    if (values.some((value) => typeof value !== "string")) throw invalid("executionProviders", "strings", provider);
   }
 }
 
@@ -121,6 +123,9 @@ export function checkSessionOptions(options: SessionOptions): void {
 
 /** @throws {TypeError} for a name that is no option, as a typo would be. */
 export function checkOptionNames(options: object, alsoKnown: readonly string[] = []): void {
+  if (typeof options !== "object" || options === null) {
+    throw typeError("INVALID_ARGUMENT", `Cannot create a session with ${String(options)}: an object of options wanted`);
+  }
   const unknown = Object.keys(options).find((key) => !KNOWN.has(key) && !alsoKnown.includes(key));
   if (unknown) throw typeError("INVALID_ARGUMENT", `Cannot create a session: there is no option "${unknown}"`);
 }
