@@ -3,6 +3,7 @@ import { libc } from "../../ffi/libc.ts";
 import { ffi, type Pointer } from "../../ffi/mod.ts";
 import type { OrtApi } from "../../ffi/onnxruntime.ts";
 import { ensureThreads, leaveBeforeDestructors } from "../../ffi/process/pool.ts";
+import { LibraryError } from "../errors.ts";
 import { configuration } from "./configuration.ts";
 import { type OnnxRuntimeLibrary, openOnnxRuntime, openOnnxRuntimeAgain } from "./library.ts";
 import { pointerIn, scratch } from "./scratch.ts";
@@ -32,7 +33,10 @@ function refuseTelemetry(): void {
 }
 
 function must(api: OrtApi, status: Pointer | null): void {
-  if (status !== null) throw new Error(ffi.string(api.GetErrorMessage(status)!));
+  if (status === null) return;
+  const message = ffi.string(api.GetErrorMessage(status)!);
+  api.ReleaseStatus(status);
+  throw new LibraryError("LIBRARY_INVALID", `Cannot start onnxruntime: ${message}`);
 }
 
 /** Every thread's environment is the same one: onnxruntime counts how often it was asked for. */
