@@ -1,4 +1,4 @@
-import { libc } from "../libc.ts";
+import { functionPointer, libc } from "../libc.ts";
 import { ffi } from "../mod.ts";
 import { tryLock, unlock } from "../mutex.ts";
 import { offset, unmapMemory } from "../native_memory.ts";
@@ -97,5 +97,6 @@ export async function reap(): Promise<number> {
     await bury(entry);
     buried++;
   }
+  if (buried > 0) await callNative("release", functionPointer("malloc_trim"), [0n]); // give it back to the system
   return buried;
 }
