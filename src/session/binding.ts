@@ -13,7 +13,8 @@ import { checkFeed, refuseFeed, refuseUnknownFeeds } from "./feed.ts";
 import { checkTarget, checkTargetShape } from "./output.ts";
 import type { Reference } from "./reference.ts";
 import type { Feeds } from "./run_options.ts";
-import { checkShape, type Port, type SessionCore } from "./session_core.ts";
+import { checkShape, type Port } from "./port.ts";
+import type { SessionCore } from "./session_core.ts";
 import { valueOf } from "./tensor_value.ts";
 
 /** Makes a binding. For the session. */

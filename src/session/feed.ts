@@ -7,7 +7,8 @@ import { equalShapes } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Frame } from "./frame.ts";
 import type { Feeds } from "./run_options.ts";
-import { checkShape, type Port, type SessionCore } from "./session_core.ts";
+import { checkShape, type Port } from "./port.ts";
+import type { SessionCore } from "./session_core.ts";
 import { Stage } from "./stage.ts";
 import { valueOf } from "./tensor_value.ts";
 

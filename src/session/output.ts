@@ -8,7 +8,7 @@ import type { Extent } from "./expected_extents.ts";
 import { LEND_FROM } from "./feed.ts";
 import type { Frame } from "./frame.ts";
 import { IN_PLACE, type OutputPlace, StagedGivenPlace, StagedPlace } from "./output_place.ts";
-import { matchesShape, type Port } from "./session_core.ts";
+import { matchesShape, type Port } from "./port.ts";
 import { Stage } from "./stage.ts";
 import { valueOf } from "./tensor_value.ts";
 

@@ -17,7 +17,7 @@ import {
 import { heapStorage, makeTensor, storageOf } from "../tensor/internal.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Frame } from "./frame.ts";
-import type { Port } from "./session_core.ts";
+import type { Port } from "./port.ts";
 import type { Stage } from "./stage.ts";
 
 /** How one output of a run becomes a tensor when the run has succeeded. */

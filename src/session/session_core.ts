@@ -1,44 +1,15 @@
 import { cstring } from "../../ffi/cstring.ts";
 import { ffi, type Pointer } from "../../ffi/mod.ts";
-import { rangeError, typeError } from "../errors.ts";
+import { typeError } from "../errors.ts";
 import type { OrtApi } from "../../ffi/onnxruntime.ts";
 import { Block } from "../memory/block.ts";
 import { ort } from "../ort/environment.ts";
 import { describeValues, type ValueInfo } from "../ort/type_info.ts";
-import { type DType, DTYPES, elementByteLength, onnxElementType } from "../tensor/dtype.ts";
-import type { Extent } from "./expected_extents.ts";
 import { Frame } from "./frame.ts";
 import { MadePlace } from "./output_place.ts";
-
-/** One input or output, with what a run needs to know of it resolved. */
-export interface Port {
-  readonly info: ValueInfo;
-  readonly name: string;
-  /** Where its name lies as a C string. */
-  readonly nameAddress: bigint;
-  /** The dtype of its tensors; `undefined` where it holds none that Coload can. */
-  readonly dtype: DType | undefined;
-  /** ONNX's number of that dtype; 0 without one. */
-  readonly elementType: number;
-  /** Whether it can be an output: a tensor, or an optional one, of a dtype that Coload has. */
-  readonly fetchable: boolean;
-  /** What its tensors are, where the model fixes their shape and dtype. */
-  readonly fixed: Extent | undefined;
-}
+import { describePort, type Port } from "./port.ts";
 
 const MAX_IDLE_FRAMES = 8, MAX_IDLE_BYTES = 4 << 20;
-const OPTIONAL_TENSOR = /^optional<tensor<(.*)>>$/;
-
-function fixedExtent({ kind, shape }: ValueInfo, dtype: DType | undefined): Extent | undefined {
-  if (kind !== "tensor" || dtype === undefined || dtype === "string") return undefined;
-  if (shape.length === 0) return undefined; // a scalar, or a rank that the model leaves open: onnxruntime cannot tell
-  let byteLength = elementByteLength(dtype);
-  for (const dim of shape) {
-    if (typeof dim !== "number" || dim < 0) return undefined;
-    byteLength *= dim;
-  }
-  return { shape: shape as readonly number[], byteLength };
-}
 
 /** What one thread knows of a native session, for all its references: descriptions, names in C, memory for runs. */
 export class SessionCore {
@@ -75,12 +46,7 @@ export class SessionCore {
         const name = names[next++]!, nameAddress = this.#names.address + BigInt(at);
         bytes.set(name, at);
         at += name.length;
-        const held = info.kind === "optional" ? OPTIONAL_TENSOR.exec(info.dtype)?.[1] : info.dtype;
-        const dtype = held !== undefined && DTYPES.includes(held as DType) ? held as DType : undefined;
-        const elementType = dtype === undefined ? 0 : onnxElementType(dtype);
-        const fetchable = dtype !== undefined && (info.kind === "tensor" || info.kind === "optional");
-        const fixed = fixedExtent(info, dtype);
-        return { info, name: info.name, nameAddress, dtype, elementType, fetchable, fixed };
+        return describePort(info, nameAddress);
       })
     );
     this.inputInfos = groups[0]!;
@@ -145,19 +111,4 @@ export class SessionCore {
     this.#idle.splice(0).forEach((frame) => frame.dispose());
     this.#names.dispose();
   }
-}
-
-/** Whether a shape is one that the model declares. */
-export function matchesShape(port: Port, shape: readonly number[]): boolean {
-  const declared = port.info.shape;
-  if (declared.length === 0) return true; // a scalar, or a rank that the model leaves open: onnxruntime cannot tell
-  return declared.length === shape.length &&
-    declared.every((size, i) => typeof size !== "number" || size < 0 || size === shape[i]);
-}
-
-/** @throws {RangeError} INVALID_SHAPE unless the shape is one that the model declares */
-export function checkShape(port: Port, shape: readonly number[]): void {
-  if (matchesShape(port, shape)) return;
-  const wanted = `[${port.info.shape.map((size) => size === -1 ? "?" : size).join(", ")}]`;
-  throw rangeError("INVALID_SHAPE", `Cannot feed "${port.name}": shape ${wanted} wanted, [${shape.join(", ")}] found`);
 }
