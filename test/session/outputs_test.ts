@@ -75,6 +75,31 @@ describe("outputs", () => {
     }
   });
 
+  it("have the shape that this run gave them, whatever those before did", async () => {
+    await using session = await open(dynamicOutput());
+    const values = [[0, 1, 0, 2], [0, 3, 0, 4], [5, 0, 6, 0], [1, 1, 1, 1], [0, 0, 0, 0], [0, 1, 0, 2], [7, 0, 0, 8]];
+    for (let round = 0; round < 4; round++) {
+      for (const fed of [...values, ...values.slice(0, 3)]) {
+        const expected = fed.flatMap((value, i) => value === 0 ? [] : [i]);
+        for (const outputStorage of ["heap", "native"] as const) {
+          for (const out of await both(session, { x: floats(fed) }, { outputStorage })) {
+            assert.deepEqual(out.y!.shape, [1, expected.length]);
+            assert.deepEqual([...out.y!.as("int64").data].map(Number), expected);
+            out[Symbol.dispose]();
+          }
+        }
+      }
+    }
+  });
+
+  it("have the shape that each of many runs at once gave them", async () => {
+    await using session = await open(dynamicOutput());
+    const fed = (i: number): number[] => Array.from({ length: 8 }, (_, k) => k < i % 9 ? 1 : 0);
+    for (let warm = 0; warm < 20; warm++) await session.run({ x: floats(fed(5)) });
+    const runs = Array.from({ length: 100 }, (_, i) => session.run({ x: floats(fed(i)) }));
+    for (const [i, { y }] of (await Promise.all(runs)).entries()) assert.deepEqual(y!.shape, [1, i % 9]);
+  });
+
   it("may have a shape that the model does not declare", async () => {
     const model = encodeModel({
       inputs: [{ name: "x", type: tensorType("float32") }],
