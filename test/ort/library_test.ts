@@ -29,7 +29,7 @@ async function seen(env: Record<string, string>, permissions?: readonly string[]
 
 async function refused(library: string, code: string, message: RegExp): Promise<void> {
   const found = await seen({ COLOAD_ONNXRUNTIME: library });
-  assert.deepEqual([found.name, found.code], ["LibraryError", code], found.message);
+  assert.deepEqual([found.name, found.code], ["LibraryError", code], found.message!);
   assert.match(found.message!, message);
 }
 
