@@ -96,6 +96,7 @@ async function orAborted(
     reject(signal.reason);
   };
   signal.addEventListener("abort", abort);
+  if (signal.aborted) abort(); // by onProgress
   session.then((made) => signal.aborted ? releaseNativeSession(made.pointer) : resolve(made), reject)
     .finally(() => signal.removeEventListener("abort", abort));
   return await promise;
@@ -107,6 +108,7 @@ async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefine
   const { promise, reject } = Promise.withResolvers<never>();
   const abort = (): void => reject(signal.reason);
   signal.addEventListener("abort", abort);
+  if (signal.aborted) abort(); // by onProgress
   try {
     return await Promise.race([work, promise]);
   } finally {

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { afterEach, describe, it } from "node:test";
 import { InferenceSession } from "../../src/session/inference_session.ts";
 import type { Tensor } from "../../src/tensor/tensor.ts";
+import { runChild } from "../support/child.ts";
 import { nothingLeft } from "../support/left.ts";
 import { add, manyNodes, slow } from "../support/models.ts";
 import { failure, floats, nativeFloats, nativeZeros, open, slowFeeds } from "../support/sessions.ts";
@@ -136,6 +137,22 @@ describe("aborting a load", () => {
     const stop = new AbortController(), creating = InferenceSession.create(model, { signal: stop.signal });
     stop.abort(reason);
     await assert.rejects(creating, reason);
+  });
+
+  it("by its own onProgress rejects as well", async () => {
+    for (const wanted of ["find", "read", "create"]) {
+      const stop = new AbortController();
+      const creating = InferenceSession.create(add(), {
+        signal: stop.signal,
+        onProgress: ({ phase }) => phase === wanted && stop.abort(reason),
+      });
+      await assert.rejects(creating, reason);
+    }
+  });
+
+  it("by the onProgress of a process's first load rejects as well", async () => {
+    const { code, stdout, stderr } = await runChild(new URL("./children/aborted_first.ts", import.meta.url));
+    assert.deepEqual([code, stdout], [0, "rejected: changed my mind\nEND\n"], stderr);
   });
 
   it("when it is over does nothing", async () => {
