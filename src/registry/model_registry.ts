@@ -3,15 +3,15 @@ import { exclusively } from "../../ffi/process/shared.ts";
 import { disposedError, rangeError, typeError } from "../errors.ts";
 import type { ModelSource } from "../ort/model_source.ts";
 import { checkOptionNames, checkSessionOptions, type SessionOptions } from "../ort/session_options.ts";
-import { type InferenceSession, makeSession } from "../session/inference_session.ts";
-import { Reference } from "../session/reference.ts";
+import type { InferenceSession } from "../session/inference_session.ts";
 import type { RegistryEventDetail, RegistryEventType } from "./events.ts";
 import { POLICIES } from "./eviction.ts";
 import { type AcquireOptions, aliasOf, checkAcquireOptions, modelKey } from "./key.ts";
 import { type Load, Loads } from "./loads.ts";
-import { makeHandle, type ModelHandle } from "./model_handle.ts";
+import type { ModelHandle } from "./model_handle.ts";
 import { type Evicted, ModelStore } from "./model_store.ts";
 import { objectLoad } from "./object_load.ts";
+import { handleOf, sessionOf } from "./references.ts";
 import type { LoadedModel, ModelInfo, RegistryMetrics, RegistryOptions } from "./registry_types.ts";
 import { listModels, registryMetrics } from "./report.ts";
 import type { Resident } from "./residents.ts";
@@ -119,15 +119,16 @@ export class ModelRegistry extends EventTarget implements AsyncDisposable {
     options.signal?.throwIfAborted();
     const { store, loads } = this.#keep;
     const found = modelKey(model, options), key = found instanceof Promise ? await found : found;
+    if (this.#disposed) throw disposedError("the registry");
     const known = store.residents.find(key.key);
     if (known && store.acquire(known)) {
       store.residents.name(known, key.alias);
       if (options.ttlMs !== undefined) store.table.setF64(known.slot, SLOT_F64.ttlMs, options.ttlMs);
-      return this.#hit(known);
+      return this.#hit(store, known);
     }
     const resident = await loads.acquire(sessionLoad(store, key, options), options.signal);
     store.residents.name(resident, key.alias);
-    return this.#session(resident);
+    return sessionOf(store, resident);
   }
 
   /**
@@ -136,10 +137,10 @@ export class ModelRegistry extends EventTarget implements AsyncDisposable {
    */
   get(model: string | URL, options?: SessionOptions & AcquireOptions): InferenceSession | undefined {
     const alias = options === undefined && typeof model === "string" ? model : aliasOf(model, options);
-    const { residents } = (this.#kept ?? this.#keep).store, known = residents.find(alias);
-    if (known !== undefined && this.#kept!.store.acquire(known)) {
-      if (options?.ttlMs !== undefined) this.#kept!.store.table.setF64(known.slot, SLOT_F64.ttlMs, options.ttlMs);
-      return this.#hit(known);
+    const { store } = this.#kept ?? this.#keep, known = store.residents.find(alias);
+    if (known !== undefined && store.acquire(known)) {
+      if (options?.ttlMs !== undefined) store.table.setF64(known.slot, SLOT_F64.ttlMs, options.ttlMs);
+      return this.#hit(store, known);
     }
     return this.#find(alias);
   }
@@ -151,18 +152,13 @@ export class ModelRegistry extends EventTarget implements AsyncDisposable {
       const slot = findSlot(store.table, "alias", alias, [SLOT_STATE.ready]);
       if (slot === undefined) return undefined;
       const resident = loads.resident(slot);
-      return store.acquire(resident) ? this.#hit(resident) : undefined;
+      return store.acquire(resident) ? this.#hit(store, resident) : undefined;
     });
   }
 
-  #hit(resident: Resident): InferenceSession {
+  #hit(store: ModelStore, resident: Resident): InferenceSession {
     if (this.#listening.size > 0) this.#emit("hit", { key: resident.label });
-    return this.#session(resident);
-  }
-
-  #session(resident: Resident): InferenceSession {
-    const { store } = this.#kept!, { core, weights } = resident;
-    return makeSession(core!, weights, new Reference(resident.label, () => store.release(resident.slot)));
+    return sessionOf(store, resident);
   }
 
   /**
@@ -189,17 +185,9 @@ export class ModelRegistry extends EventTarget implements AsyncDisposable {
     if (known && store.acquire(known)) {
       if (options.ttlMs !== undefined) store.table.setF64(known.slot, SLOT_F64.ttlMs, options.ttlMs);
       if (this.#listening.size > 0) this.#emit("hit", { key });
-      return this.#handle<T>(known);
+      return handleOf<T>(store, known);
     }
-    return this.#handle<T>(await loads.acquire(load, options.signal));
-  }
-
-  #handle<T>(resident: Resident): ModelHandle<T> {
-    const { store } = this.#keep, { slot, label } = resident;
-    return makeHandle(resident.object as T, label, new Reference(label, () => store.release(slot)), () => {
-      Atomics.add(store.table.counts, slot, 1); // the handle that is cloned keeps the slot
-      return this.#handle<T>(resident);
-    });
+    return handleOf<T>(store, await loads.acquire(load, options.signal));
   }
 
   /** The models that are there or being loaded. */
@@ -227,12 +215,12 @@ export class ModelRegistry extends EventTarget implements AsyncDisposable {
         return label === key || alias === key;
       })
     );
-    await Promise.all(slots.map((slot) => this.#retire(slot, "unload")?.released));
+    await Promise.all(slots.map((slot) => this.#retire(store, slot, "unload")?.released));
     return slots.length > 0;
   }
 
-  #retire(slot: number, reason: "unload" | "clear"): Evicted | undefined {
-    const { store } = this.#keep, evicted = store.evict(slot, reason);
+  #retire(store: ModelStore, slot: number, reason: "unload" | "clear"): Evicted | undefined {
+    const evicted = store.evict(slot, reason);
     if (evicted) return evicted;
     store.table.setU32(slot, SLOT_U32.retired, 1);
     store.table.changeState(slot, SLOT_STATE.ready, SLOT_STATE.retired);
@@ -246,18 +234,25 @@ export class ModelRegistry extends EventTarget implements AsyncDisposable {
 
   /** Lets every model go, as {@linkcode ModelRegistry.unload} does. */
   async clear(): Promise<void> {
-    const { store } = this.#keep;
-    await Promise.all([...store.table.used()].map((slot) => this.#retire(slot, "clear")?.released));
+    await this.#clear(this.#keep.store);
   }
 
-  /** Clears it; a registry of the thread's own can then be used no more. */
+  async #clear(store: ModelStore): Promise<void> {
+    await Promise.all([...store.table.used()].map((slot) => this.#retire(store, slot, "clear")?.released));
+  }
+
+  /**
+   * Clears it; a registry of the thread's own can then be used no more. Who waits for a load still gets it, and what is
+   * held stays until it is disposed.
+   */
   async [Symbol.asyncDispose](): Promise<void> {
-    if (!this.#kept) return;
-    await this.clear();
-    if (this.#shared) return;
-    this.#disposed = true;
-    this.#kept.store.stop();
-    this.#kept = undefined;
+    const kept = this.#kept;
+    if (!this.#shared) {
+      this.#disposed = true;
+      this.#kept = undefined;
+      kept?.store.stop();
+    }
+    if (kept) await this.#clear(kept.store);
   }
 }
 
