@@ -5,13 +5,30 @@ start:                          // void *start(struct lane *x0)
     stp x19, x20, [sp, #16]
     mov x19, x0
 1:
+    ldr w12, [x19, #64]         // lane->looks: how often to look for a request before sleeping
+    cbz w12, 9f
+8:
+    ldr w9, [x19, #68]          // lane->queued
+    ldr w10, [x19, #72]         // lane->taken
+    cmp w9, w10
+    b.ne 9f
+    yield
+    subs w12, w12, #1
+    b.ne 8b
+9:
     ldr w0, [x19, #16]
     add x1, sp, #32
     mov x2, #8
     ldr x16, [x19]
-    blr x16                     // read(lane->submit, &request, 8)
+    blr x16                     // read(lane->readable, &request, 8)
     cmp x0, #8
     b.ne 2f
+    add x10, x19, #72
+10:
+    ldaxr w9, [x10]             // lane->taken + 1
+    add w9, w9, #1
+    stlxr w11, w9, [x10]
+    cbnz w11, 10b
     ldr x20, [sp, #32]
     cbz x20, 2f                 // a null request ends one thread
     add x10, x19, #24
@@ -35,11 +52,21 @@ start:                          // void *start(struct lane *x0)
     mov w9, #3
     add x10, x20, #84
     stlr w9, [x10]              // request->state = done
+    mov w12, #2
+    add x10, x20, #96
+11:
+    ldaxr w9, [x10]             // request->watch = seen; was it watched?
+    stlxr w11, w12, [x10]
+    cbnz w11, 11b
+    dmb ish
+    cmp w9, #1
+    b.eq 12f                    // its thread looks, and needs no message
     ldr w0, [x20, #80]
     add x1, sp, #32
     mov x2, #8
     ldr x16, [x19, #8]
     blr x16                     // write(request->mailbox, &request, 8)
+12:
     add x10, x20, #92
 4:
     ldaxr w9, [x10]             // request->finished + 1: the last touch
@@ -57,6 +84,29 @@ start:                          // void *start(struct lane *x0)
     ldp x19, x20, [sp, #16]
     ldp x29, x30, [sp], #48
     mov x0, #0
+    ret
+.globl submit
+submit:                         // ssize_t submit(struct request *x0, struct lane *x1)
+    stp x29, x30, [sp, #-32]!
+    str x0, [sp, #16]
+    add x10, x0, #88
+13:
+    ldaxr w9, [x10]             // request->submitted + 1: no thread can end between this and the write
+    add w9, w9, #1
+    stlxr w11, w9, [x10]
+    cbnz w11, 13b
+    add x10, x1, #68
+14:
+    ldaxr w9, [x10]             // lane->queued + 1
+    add w9, w9, #1
+    stlxr w11, w9, [x10]
+    cbnz w11, 14b
+    ldr w0, [x1, #40]
+    ldr x16, [x1, #8]
+    add x1, sp, #16
+    mov x2, #8
+    blr x16                     // write(lane->writable, &request, 8)
+    ldp x29, x30, [sp], #32
     ret
 .globl leave
 leave:                          // void leave(int w0, struct lane *x1), for on_exit()

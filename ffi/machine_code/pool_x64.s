@@ -1,4 +1,4 @@
-# The threads of ffi/process/pool.ts, x64, System V ABI. Assembled into machine_code.ts; a test compares the two.
+# The threads of ffi/process/pool.ts, x64, System V ABI. Assembled into mod.ts; a test compares the two.
 .intel_syntax noprefix
 .globl start
 start:                          # void *start(struct lane *rdi)
@@ -7,12 +7,24 @@ start:                          # void *start(struct lane *rdi)
     sub rsp, 40
     mov rbx, rdi
 1:
+    mov ecx, [rbx+64]           # lane->looks: how often to look for a request before sleeping
+    test ecx, ecx
+    je 7f
+6:
+    mov eax, [rbx+68]           # lane->queued
+    cmp eax, [rbx+72]           # lane->taken
+    jne 7f
+    pause
+    dec ecx
+    jne 6b
+7:
     mov edi, [rbx+16]
     lea rsi, [rsp+24]
     mov edx, 8
-    call [rbx]                  # read(lane->submit, &request, 8)
+    call [rbx]                  # read(lane->readable, &request, 8)
     cmp rax, 8
     jne 2f
+    lock inc dword ptr [rbx+72] # lane->taken
     mov rbp, [rsp+24]
     test rbp, rbp
     je 2f                       # a null request ends one thread
@@ -33,11 +45,16 @@ start:                          # void *start(struct lane *rdi)
     xor eax, eax
     call [rbp]                  # request->function(a0 .. a7)
     mov [rbp+72], rax
-    mov dword ptr [rbp+84], 3   # request->state = done (x64 stores release)
+    mov dword ptr [rbp+84], 3   # request->state = done
+    mov eax, 2
+    xchg [rbp+96], eax          # request->watch = seen; was it watched?
+    cmp eax, 1
+    je 5f                       # its thread looks, and needs no message
     mov edi, [rbp+80]
     lea rsi, [rsp+24]
     mov edx, 8
     call [rbx+8]                # write(request->mailbox, &request, 8)
+5:
     lock inc dword ptr [rbp+92] # request->finished: the last touch
     lock dec dword ptr [rbx+24]
     jmp 1b
@@ -46,6 +63,18 @@ start:                          # void *start(struct lane *rdi)
     pop rbp
     pop rbx
     xor eax, eax
+    ret
+.globl submit
+submit:                         # ssize_t submit(struct request *rdi, struct lane *rsi)
+    lock inc dword ptr [rdi+88] # request->submitted: no thread can end between this and the write
+    lock inc dword ptr [rsi+68] # lane->queued
+    push rdi
+    mov edi, [rsi+40]
+    mov rax, [rsi+8]
+    mov rsi, rsp
+    mov edx, 8
+    call rax                    # write(lane->writable, &request, 8)
+    pop rdi
     ret
 .globl leave
 leave:                          # void leave(int edi, struct lane *rsi), for on_exit()

@@ -1,11 +1,12 @@
 import { errno, libc, strerror } from "../libc.ts";
 import { ffi, type Mailbox, type Pointer } from "../mod.ts";
 import { offset } from "../native_memory.ts";
-import { owner, REQUESTS, SLAB_BYTE_LENGTH, U32, WORD } from "./owner.ts";
-import { type Lane, poolProblem, REQUEST_BYTE_LENGTH, submitFd } from "./pool.ts";
+import { owner, OWNER_STRIDE, owners, REQUESTS, SLAB_BYTE_LENGTH, U32, WORD } from "./owner.ts";
+import { type Lane, poolProblem, REQUEST_BYTE_LENGTH, submitter } from "./pool.ts";
+import { Watch } from "./watch.ts";
 
 const WORDS = REQUEST_BYTE_LENGTH / 8, HALVES = REQUEST_BYTE_LENGTH / 4;
-const RESULT = 9, MAILBOX = 20, STATE = 21, SUBMITTED = 22;
+const RESULT = 9, MAILBOX = 20, STATE = 21, WATCH = 24;
 const MSG_DONTWAIT = 0x40, MSG_NOSIGNAL = 0x4000;
 
 interface Waiting {
@@ -15,16 +16,22 @@ interface Waiting {
   readonly resolve: (result: bigint) => void;
 }
 
+/** Values of a request's watch. */
+const WATCHED = 1, SEEN = 2;
+/** How often to look for the end of a call: about 10 us. */
+const LOOKS = 2000;
+
 /** This thread's requests to the pool, and its mailbox. */
 class Calls {
   readonly #slab: number;
   readonly #words: BigUint64Array;
   readonly #u32: Uint32Array;
-  readonly #cells: Pointer[] = [];
+  readonly #requests: Pointer[] = [];
   readonly #free: number[] = [];
   readonly #resolvers: (((result: bigint) => void) | undefined)[] = new Array(REQUESTS);
   readonly #waiting: Waiting[] = [];
   readonly #wakers = new Set<() => void>();
+  readonly #watch = new Watch();
   #tail: Uint8Array = new Uint8Array(0);
   #mailbox: Mailbox | undefined;
   #pending = 0;
@@ -38,8 +45,7 @@ class Calls {
     for (let slot = REQUESTS - 1; slot >= 0; slot--) {
       this.#free.push(slot);
       this.#u32[slot * HALVES + MAILBOX] = u32[U32.writeFd]!;
-      this.#words[REQUESTS * WORDS + slot] = address + BigInt(slot * REQUEST_BYTE_LENGTH);
-      this.#cells[slot] = offset({ address }, REQUESTS * REQUEST_BYTE_LENGTH + slot * 8);
+      this.#requests[slot] = offset({ address }, slot * REQUEST_BYTE_LENGTH);
     }
     void this.#listen(u32[U32.readFd]!);
   }
@@ -51,6 +57,7 @@ class Calls {
   }
 
   #receive(bytes: Uint8Array): void {
+    this.#watch.turned();
     if (this.#tail.length > 0) {
       const joined = new Uint8Array(this.#tail.length + bytes.length);
       joined.set(this.#tail);
@@ -61,9 +68,14 @@ class Calls {
     this.#tail = whole === bytes.length ? this.#tail.subarray(0, 0) : bytes.slice(whole);
     for (let at = 0; at < whole; at += 8) {
       const low = view.getUint32(at, true), high = view.getUint32(at + 4, true);
-      if (high === 0 && low === 0) { for (const wake of this.#wakers) wake(); }
+      if (high === 0 && low === 0) this.#wake();
       else this.#settle((high * 4294967296 + low - this.#slab) / REQUEST_BYTE_LENGTH);
     }
+  }
+
+  #wake(): void {
+    Atomics.store(owner().u32, U32.woken, 0); // before the wakers look: what changes from now on wakes again
+    for (const wake of this.#wakers) wake();
   }
 
   #settle(slot: number): void {
@@ -76,24 +88,38 @@ class Calls {
     resolve(result);
   }
 
-  #submit({ lane, fn, args, resolve }: Waiting): void {
+  #submit({ lane, fn, args, resolve }: Waiting, watch = 0): number {
     const slot = this.#free.pop()!, at = slot * WORDS, half = slot * HALVES;
     this.#words[at] = fn;
     for (let i = 0; i < 8; i++) this.#words[at + 1 + i] = args[i] ?? 0n;
     this.#u32[half + STATE] = 1;
-    this.#u32[half + SUBMITTED]!++;
+    Atomics.store(this.#u32, half + WATCH, watch);
     this.#resolvers[slot] = resolve;
     if (this.#pending++ === 0) this.#mailbox?.ref();
-    const written = libc().write(submitFd(lane), this.#cells[slot]!, 8n);
-    if (Number(written) !== 8) throw new Error(`cannot reach the pool of native threads: ${strerror(errno())}`);
+    const { submit, lanes } = submitter();
+    if (Number(submit(this.#requests[slot]!, lanes[lane])) !== 8) {
+      throw new Error(`cannot reach the pool of native threads: ${strerror(errno())}`);
+    }
+    return slot;
   }
 
   call(lane: Lane, fn: bigint, args: readonly bigint[]): Promise<bigint> {
     return new Promise((resolve) => {
       const request = { lane, fn, args, resolve };
-      if (this.#free.length > 0) this.#submit(request);
-      else this.#waiting.push(request);
+      if (this.#free.length === 0) this.#waiting.push(request);
+      else if (lane === "run" && this.#watch.worthwhile(this.#pending)) this.#submitAndWatch(request);
+      else this.#submit(request);
     });
+  }
+
+  /** Looks for the end of a call that is expected within microseconds, which waking up for a message takes longer than. */
+  #submitAndWatch(request: Waiting): void {
+    const slot = this.#submit(request, WATCHED), at = slot * HALVES + WATCH;
+    let looks = 0;
+    while (looks < LOOKS && Atomics.load(this.#u32, at) !== SEEN) looks++;
+    const seen = looks < LOOKS || Atomics.compareExchange(this.#u32, at, WATCHED, 0) === SEEN;
+    if (seen) this.#settle(slot);
+    this.#watch.note(seen);
   }
 
   onWake(wake: () => void): void {
@@ -140,8 +166,13 @@ export function holdEventLoop(): Disposable {
   return get().hold();
 }
 
-/** Wakes the thread whose mailbox this is. A mailbox that is full wakes it anyway. */
-export function wake(mailboxFd: number): void {
+/**
+ * Wakes another owner's thread, by its index. One message at a time is enough, and more would fill its mailbox while its
+ * loop is busy, until the pool's own threads could not write there.
+ */
+export function wake(index: number): void {
+  const all = owners(), at = index * OWNER_STRIDE;
+  if (Atomics.exchange(all, at + U32.woken, 1) === 1) return;
   zero ??= offset(owner().memory, 128); // a word of the entry that nobody writes: a null request
-  libc().send(mailboxFd, zero, 8n, MSG_DONTWAIT | MSG_NOSIGNAL);
+  libc().send(all[at + U32.writeFd]!, zero, 8n, MSG_DONTWAIT | MSG_NOSIGNAL);
 }

@@ -4,7 +4,8 @@
  * An entry, 256 bytes: +0 a robust mutex, held for the thread's life; +64 state (0 free, 1 alive, 2 ended); +68 and +72
  * the mailbox's ends (i32 fds); +76 ledger entries in use; +80 the slab of requests; +88 the ledger; +96 the ledger's
  * capacity; +104 the inode of the mailbox's readable end; +112 the reaper's index + 1;
- * +116 how many threads have had this entry; +120, in the first entry only, how many entries were ever used.
+ * +116 how many threads have had this entry; +120, in the first entry only, how many entries were ever used; +124
+ * whether a message that wakes it is on its way; +136 the reaper's generation.
  *
  * @module
  */
@@ -22,8 +23,8 @@ export const MAX_OWNERS = 256;
 export const REQUESTS = 256;
 /** Bytes of one owner's entry. */
 export const OWNER_BYTE_LENGTH = 256;
-/** Bytes of a slab: the requests, then each one's address. */
-export const SLAB_BYTE_LENGTH: number = REQUESTS * (REQUEST_BYTE_LENGTH + 8);
+/** Bytes of a slab of requests. */
+export const SLAB_BYTE_LENGTH: number = REQUESTS * REQUEST_BYTE_LENGTH;
 
 /** Positions in an entry's 32-bit words. */
 export const U32 = {
@@ -35,6 +36,8 @@ export const U32 = {
   reaper: 28,
   generation: 29,
   everUsed: 30,
+  woken: 31,
+  reaperGeneration: 34,
 } as const;
 /** Positions in an entry's 64-bit words. */
 export const WORD = { slab: 10, ledger: 11, inode: 13 } as const;
@@ -56,6 +59,7 @@ export interface OwnerEntry {
 
 let own: OwnerEntry | undefined;
 let all: Uint32Array | undefined;
+let joined: (() => void) | undefined;
 
 /** 32-bit words between one owner's entry and the next. */
 export const OWNER_STRIDE: number = OWNER_BYTE_LENGTH / 4;
@@ -96,6 +100,7 @@ function join(entry: OwnerEntry): void {
   u32[U32.ledgerUsed] = 0;
   u32[U32.ledgerCapacity] = FIRST_LEDGER;
   u32[U32.reaper] = 0;
+  u32[U32.woken] = 0;
   u32[U32.generation]!++;
   words[WORD.slab] = slab.address;
   words[WORD.ledger] = ledger.address;
@@ -103,6 +108,11 @@ function join(entry: OwnerEntry): void {
   initMutex(entry.memory.pointer);
   lock(entry.memory.pointer);
   Atomics.store(u32, U32.state, STATE.alive);
+}
+
+/** Has something done whenever a thread gets its entry, soon after. */
+export function afterJoining(work: () => void): void {
+  joined = work;
 }
 
 /** This thread's entry, made at the first call. @throws {Error} when 256 threads of the process have one. */
@@ -114,6 +124,7 @@ export function owner(): OwnerEntry {
       join(entry);
       const everUsed = owners();
       everUsed[U32.everUsed] = Math.max(everUsed[U32.everUsed]!, index + 1);
+      if (joined) queueMicrotask(joined);
       return entry;
     }
     throw new Error(`${MAX_OWNERS} threads of this process use Coload already`);

@@ -1,11 +1,13 @@
 /**
  * Native threads that call C while the event loops stay free. No JavaScript runs on them and none is called back: a
  * request is 128 bytes of native memory whose address goes into a pipe, and whose address comes back through the
- * mailbox of the thread that asked.
+ * mailbox of the thread that asked, unless that thread watches the request.
  *
  * A request: +0 function, +8 a0 .. +64 a7, +72 result, +80 mailbox (i32 fd), +84 state (0 free, 1 queued, 2 running,
- * 3 done), +88 submitted (u32), +92 finished (u32, the pool's last touch). A lane: +0 &read, +8 &write, +16 the pipe's
- * readable end (i32), +20 exiting, +24 running, +32 &_exit, +40 the pipe's writable end (i32), +44 threads.
+ * 3 done), +88 submitted (u32), +92 finished (u32, the pool's last touch), +96 watch (0 not watched, 1 watched, 2 seen
+ * by the pool as done). A lane: +0 &read, +8 &write, +16 the pipe's readable end (i32), +20 exiting, +24 running,
+ * +32 &_exit, +40 the pipe's writable end (i32), +44 threads, +64 looks (how often an idle thread looks for a request
+ * before it sleeps), +68 queued, +72 taken.
  *
  * @module
  */
@@ -29,7 +31,7 @@ const O_CLOEXEC = 0x80000, F_SETPIPE_SZ = 1031, PIPE_BYTE_LENGTH = 1 << 20, SIG_
 
 let block: NativeMemory | undefined;
 let problem: string | undefined;
-let submitFds: Int32Array | undefined;
+let submission: Submission | undefined;
 
 const code = (): MachineCode => poolCode(ffi.arch === "arm64" ? "arm64" : "x64");
 
@@ -104,13 +106,31 @@ export function ensureThreads(lane: Lane, count: number): void {
   });
 }
 
-/** Where a lane's requests are written. */
-export function submitFd(lane: Lane): number {
-  submitFds ??= Int32Array.from(
-    LANES,
-    (_, i) => new Int32Array(ffi.view(offset(pool(), i * LANE_BYTE_LENGTH), 64))[10]!,
-  );
-  return submitFds[LANES.indexOf(lane)]!;
+/** How this thread hands requests to the pool. */
+export interface Submission {
+  /** `ssize_t submit(struct request *, struct lane *)` */
+  readonly submit: (request: Pointer, lane: Pointer) => bigint;
+  /** The lanes. */
+  readonly lanes: { readonly [L in Lane]: Pointer };
+  /** How often an idle thread of the `run` lane looks for a request before it sleeps: a cell to write. */
+  readonly looks: Uint32Array;
+}
+
+const SUBMIT = { parameters: ["pointer", "pointer"], result: "i64" } as const;
+
+/** How this thread hands requests to the pool. */
+export function submitter(): Submission {
+  if (submission) return submission;
+  const memory = pool(), address = new BigUint64Array(ffi.view(memory.pointer, 4096))[CODE_WORD]!;
+  const pointer = offset({ address }, code().submit);
+  const lanes = LANES.map((lane, i) => [lane, offset(memory, i * LANE_BYTE_LENGTH)]);
+  const looks = new Uint32Array(ffi.view(offset(memory, LANES.indexOf("run") * LANE_BYTE_LENGTH + 64), 4));
+  const { submit } = ffi.link({ submit: pointer }, { submit: SUBMIT }).symbols;
+  return submission = {
+    submit: submit as Submission["submit"],
+    lanes: Object.fromEntries(lanes) as Submission["lanes"],
+    looks,
+  };
 }
 
 /**

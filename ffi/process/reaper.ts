@@ -5,6 +5,7 @@ import { offset, unmapMemory } from "../native_memory.ts";
 import { callNative } from "./calls.ts";
 import { LEDGER } from "./ledger.ts";
 import {
+  afterJoining,
   inode,
   LEDGER_ENTRY,
   owner,
@@ -18,9 +19,10 @@ import {
   U32,
   WORD,
 } from "./owner.ts";
-import { REQUEST_BYTE_LENGTH } from "./pool.ts";
+import { ensureThreads, REQUEST_BYTE_LENGTH } from "./pool.ts";
 import { exclusively } from "./shared.ts";
 
+const GIVEN_UP = 0xffffffff;
 const SUBMITTED = 22, FINISHED = 23, HALVES = REQUEST_BYTE_LENGTH / 4;
 
 /** Whether an owner's thread is alive; notes it when it is not. */
@@ -36,6 +38,7 @@ export function isAlive(entry: OwnerEntry): boolean {
 
 function callsInFlight(entry: OwnerEntry): boolean {
   const address = entry.words[WORD.slab]!;
+  if (address === 0n) return false; // a reaper that died had come that far
   const u32 = new Uint32Array(ffi.view(offset({ address }, 0), SLAB_BYTE_LENGTH));
   for (let slot = 0; slot < REQUESTS; slot++) {
     const at = slot * HALVES;
@@ -44,13 +47,19 @@ function callsInFlight(entry: OwnerEntry): boolean {
   return false;
 }
 
+function hasReaper(entry: OwnerEntry): boolean {
+  const index = entry.u32[U32.reaper]! - 1;
+  if (index < 0) return false;
+  const reaper = ownerEntry(index);
+  return reaper.u32[U32.generation] === entry.u32[U32.reaperGeneration] && isAlive(reaper);
+}
+
 /** Claims the remains of an owner that ended, if no living thread has and nothing of its is in flight. */
 function claim(entry: OwnerEntry): boolean {
   return exclusively(() => {
     if (entry.u32[U32.state] === STATE.free || isAlive(entry)) return false;
-    const reaper = entry.u32[U32.reaper]!;
-    if (reaper !== 0 && isAlive(ownerEntry(reaper - 1))) return false;
-    if (callsInFlight(entry)) return false;
+    if (hasReaper(entry) || callsInFlight(entry)) return false;
+    entry.u32[U32.reaperGeneration] = owner().u32[U32.generation]!;
     entry.u32[U32.reaper] = owner().index + 1;
     return true;
   });
@@ -58,6 +67,7 @@ function claim(entry: OwnerEntry): boolean {
 
 async function releaseLedger(entry: OwnerEntry): Promise<void> {
   const used = entry.u32[U32.ledgerUsed]!, address = entry.words[WORD.ledger]!;
+  if (address === 0n) return;
   const byteLength = entry.u32[U32.ledgerCapacity]! * LEDGER_ENTRY, pointer = offset({ address }, 0);
   const words = new BigUint64Array(ffi.view(pointer, byteLength));
   for (const last of [false, true]) {
@@ -71,15 +81,25 @@ async function releaseLedger(entry: OwnerEntry): Promise<void> {
         }}
     }
   }
+  entry.words[WORD.ledger] = 0n;
   unmapMemory({ pointer, address, byteLength });
 }
 
+/** Each thing is forgotten before it is given up, so that a reaper that dies in between leaves nothing to give up twice. */
 async function bury(entry: OwnerEntry): Promise<void> {
   await releaseLedger(entry);
-  const { u32, words } = entry, address = words[WORD.slab]!, readFd = u32[U32.readFd]!;
-  unmapMemory({ pointer: offset({ address }, 0), address, byteLength: SLAB_BYTE_LENGTH });
-  libc().close(u32[U32.writeFd]!);
-  if (inode(readFd) === words[WORD.inode]) libc().close(readFd); // not where the runtime has closed it itself
+  const { u32, words } = entry, address = words[WORD.slab]!;
+  words[WORD.slab] = 0n;
+  if (address !== 0n) unmapMemory({ pointer: offset({ address }, 0), address, byteLength: SLAB_BYTE_LENGTH });
+  const fds = [U32.writeFd, U32.readFd].map((position) => {
+    const fd = u32[position]!;
+    u32[position] = GIVEN_UP;
+    return fd;
+  });
+  const [writeFd, readFd] = fds as [number, number];
+  if (writeFd !== GIVEN_UP) libc().close(writeFd);
+  // Not where the runtime has closed it itself, and the number names another file.
+  if (readFd !== GIVEN_UP && inode(readFd) === words[WORD.inode]) libc().close(readFd);
   Atomics.store(u32, U32.state, STATE.free);
 }
 
@@ -94,9 +114,13 @@ export async function reap(): Promise<number> {
     if (index === self || Atomics.load(all, index * OWNER_STRIDE + U32.state) === STATE.free) continue;
     const entry = ownerEntry(index);
     if (!claim(entry)) continue;
+    ensureThreads("release", 1);
     await bury(entry);
     buried++;
   }
   if (buried > 0) await callNative("release", functionPointer("malloc_trim"), [0n]); // give it back to the system
   return buried;
 }
+
+// A thread that joins looks after those that left: also in a program whose threads keep nothing in a registry.
+afterJoining(() => void reap());

@@ -89,7 +89,7 @@ export class ModelStore {
   /** Tells every thread that a slot's state has changed. */
   changed(): void {
     this.watchers.forEach((watch) => watch());
-    if (this.#shared) this.table.mailboxes().forEach(wake);
+    if (this.#shared) this.table.others().forEach(wake);
     this.#sweepWithin(SWEEP_MS);
   }
 

@@ -139,13 +139,13 @@ export class RegistryTable {
     return sum;
   }
 
-  /** The mailboxes of all owners that are alive, this thread's apart. */
-  mailboxes(): number[] {
-    const all = owners(), fds: number[] = [];
+  /** The indices of all owners that are alive, this thread's apart. */
+  others(): number[] {
+    const all = owners(), indices: number[] = [];
     for (let index = 0, at = 0; index < all[U32.everUsed]!; index++, at += OWNER_STRIDE) {
-      if (index !== owner().index && all[at + U32.state] === STATE.alive) fds.push(all[at + U32.writeFd]!);
+      if (index !== owner().index && all[at + U32.state] === STATE.alive) indices.push(index);
     }
-    return fds;
+    return indices;
   }
 
   /** Whether an owner, by index + 1, is still the one of that generation: alive, or dead with calls in flight. */

@@ -9,7 +9,7 @@ import { Frame } from "./frame.ts";
 import { MadePlace } from "./output_place.ts";
 import { describePort, type Port } from "./port.ts";
 
-const MAX_IDLE_FRAMES = 8, MAX_IDLE_BYTES = 4 << 20;
+const MAX_IDLE_FRAMES = 256, MAX_IDLE_BYTES = 4 << 20;
 
 /** What one thread knows of a native session, for all its references: descriptions, names in C, memory for runs. */
 export class SessionCore {
@@ -17,6 +17,8 @@ export class SessionCore {
   readonly pointer: Pointer;
   readonly address: bigint;
   readonly id: string;
+  /** Whether the CPU alone computes. What another device computes is copied out, into memory of any shape. */
+  readonly onCpu: boolean;
   readonly inputs: readonly Port[];
   readonly outputs: readonly Port[];
   readonly inputInfos: readonly ValueInfo[];
@@ -29,10 +31,13 @@ export class SessionCore {
   readonly #made: { readonly heap: MadePlace[]; readonly native: MadePlace[] } = { heap: [], native: [] };
   readonly #names: Block;
   readonly #idle: Frame[] = [];
+  #idleBytes = 0;
   #syncFrame: Frame | undefined;
   #closed = false;
 
-  constructor(pointer: Pointer, id: string) {
+  /** @param onCpu whether the CPU alone computes; then the outputs' memory can be there before a run */
+  constructor(pointer: Pointer, id: string, onCpu: boolean = true) {
+    this.onCpu = onCpu;
     this.pointer = pointer;
     this.address = ffi.address(pointer);
     this.id = id;
@@ -46,7 +51,8 @@ export class SessionCore {
         const name = names[next++]!, nameAddress = this.#names.address + BigInt(at);
         bytes.set(name, at);
         at += name.length;
-        return describePort(info, nameAddress);
+        const port = describePort(info, nameAddress);
+        return onCpu ? port : { ...port, fixed: undefined };
       })
     );
     this.inputInfos = groups[0]!;
@@ -73,15 +79,18 @@ export class SessionCore {
 
   /** A frame for one asynchronous run. */
   takeFrame(): Frame {
-    const frame = this.#idle.pop() ?? new Frame(this);
+    const idle = this.#idle.pop(), frame = idle ?? new Frame(this);
+    if (idle) this.#idleBytes -= idle.heldBytes;
     frame.asynchronous = true;
     return frame;
   }
 
-  /** Gives a frame back for the next run; few are kept, and none that holds much. */
+  /** Gives a frame back for the next run; as many are kept as can be in flight, but little memory. */
   giveFrame(frame: Frame): void {
-    if (this.#closed || this.#idle.length >= MAX_IDLE_FRAMES || frame.heldBytes > MAX_IDLE_BYTES) frame.dispose();
-    else this.#idle.push(frame);
+    const bytes = this.#idleBytes + frame.heldBytes;
+    if (this.#closed || this.#idle.length >= MAX_IDLE_FRAMES || bytes > MAX_IDLE_BYTES) return frame.dispose();
+    this.#idle.push(frame);
+    this.#idleBytes = bytes;
   }
 
   /** The output of this name. @throws {TypeError} UNKNOWN_OUTPUT, or NOT_A_TENSOR naming what it is */

@@ -4,7 +4,7 @@ import { setImmediate } from "node:timers/promises";
 import { functionPointer, libc } from "../../ffi/libc.ts";
 import { ffi } from "../../ffi/mod.ts";
 import { asynchronousCalls, callNative, holdEventLoop, onWake, wake } from "../../ffi/process/calls.ts";
-import { owner, U32 } from "../../ffi/process/owner.ts";
+import { owner } from "../../ffi/process/owner.ts";
 import { ensureThreads, LANES } from "../../ffi/process/pool.ts";
 import { mapMemory, unmapMemory } from "../../ffi/native_memory.ts";
 import { runChild } from "../support/child.ts";
@@ -61,7 +61,7 @@ describe("wake", () => {
     const woken = Promise.withResolvers<void>();
     onWake(() => woken.resolve());
     using _ = holdEventLoop();
-    wake(owner().u32[U32.writeFd]!);
+    wake(owner().index);
     await woken.promise;
     assert.equal(await callNative("run", abs, [3n]), 3n);
   });

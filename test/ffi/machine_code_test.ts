@@ -43,7 +43,22 @@ describe("the pool's machine code", () => {
     }, () => {
       const { bytes, symbols } = assemble(arch, prefix!), code = poolCode(arch);
       assert.deepEqual([...code.bytes], [...bytes]);
-      assert.deepEqual([code.start, code.leave], [symbols.start, symbols.leave]);
+      assert.deepEqual([code.start, code.submit, code.leave], [symbols.start, symbols.submit, symbols.leave]);
+    });
+
+    const emulator = arch === process.arch ? [] : [`qemu-${arch === "arm64" ? "aarch64" : "x86_64"}`];
+    const compiler = arch === process.arch ? "cc" : `${TOOLS[arch]}gcc`;
+    const runs = [compiler, ...emulator].every((command) => spawnSync(command, ["--version"]).status === 0);
+    it(`for ${arch} runs every request once, and leaves no message for a watched one`, {
+      skip: !runs && "no compiler or emulator for it",
+      timeout: 60_000,
+    }, () => {
+      using folder = new TemporaryFolder();
+      const program = folder.join("harness"), here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+      const sources = [here("./pool_harness.c"), here(`../../ffi/machine_code/pool_${arch}.s`)];
+      tool(compiler, "-O1", "-static", "-pthread", "-Wl,-z,noexecstack", "-o", program, ...sources);
+      const [command, ...args] = [...emulator, program] as [string, ...string[]];
+      assert.equal(tool(command, ...args), "128000 queued, 128000 taken, exiting 1\n");
     });
   }
 });
