@@ -57,7 +57,7 @@ describe("the pool's machine code", () => {
       const program = folder.join("harness"), here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
       const sources = [here("./pool_harness.c"), here(`../../ffi/machine_code/pool_${arch}.s`)];
       tool(compiler, "-O1", "-static", "-pthread", "-Wl,-z,noexecstack", "-o", program, ...sources);
-      const [command, ...args] = [...emulator, program] as [string, ...string[]];
+      const [command = program, ...args] = [...emulator, program];
       assert.equal(tool(command, ...args), "128000 queued, 128000 taken, exiting 1\n");
     });
   }
