@@ -48,7 +48,7 @@ export function record(registry: ModelRegistry, ...types: RegistryEventType[]): 
 }
 
 /** Waits for what another thread brings about. @throws {Error} after a minute */
-export async function until(what: string, condition: () => boolean): Promise<void> {
-  for (const deadline = Date.now() + 60_000; Date.now() < deadline; await delay(5)) if (condition()) return;
+export async function until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
+  for (const deadline = Date.now() + 60_000; Date.now() < deadline; await delay(5)) if (await condition()) return;
   throw new Error(`waited in vain until ${what}`);
 }
