@@ -148,6 +148,11 @@ function providersKey(providers: SessionOptions["executionProviders"] = []): unk
   return named.filter(([name]) => !isCpu(name));
 }
 
+/** Whether no provider but the CPU's may compute. */
+export function isCpuOnly({ executionProviders }: SessionOptions): boolean {
+  return providersKey(executionProviders).length === 0;
+}
+
 /** The same text for options that make the same native session; empty for the defaults. */
 export function sessionOptionsKey(options: SessionOptions): string {
   const parts: [string, unknown][] = [

@@ -3,7 +3,7 @@ import { rangeError, typeError } from "../errors.ts";
 import { realPath } from "../../ffi/files.ts";
 import { modelFile, modelIdentity, modelPath, type ModelSource } from "../ort/model_source.ts";
 import type { LoadSource } from "../ort/native_load.ts";
-import { type SessionOptions, sessionOptionsKey } from "../ort/session_options.ts";
+import { isCpuOnly, type SessionOptions, sessionOptionsKey } from "../ort/session_options.ts";
 import type { SlotText } from "./slot_text.ts";
 
 /** How long and under what name a model is kept. */
@@ -60,6 +60,7 @@ export function fileKey(model: string | URL, options: SessionOptions & AcquireOp
   return {
     key,
     alias,
+    accelerated: !isCpuOnly(options),
     get label() {
       return options.key ?? `${realPath(path) ?? path}${optionsKey && ` ${optionsKey}`}`;
     },
@@ -75,7 +76,8 @@ export async function bytesKey(model: Uint8Array, options: SessionOptions & Acqu
   const bytes = new Uint8Array(model), optionsKey = sessionOptionsKey(options);
   const label = options.key ?? `sha256:${await digest(bytes)}${optionsKey && ` ${optionsKey}`}`;
   const key = options.key === undefined ? label : named(options.key);
-  return { key, alias: key, label, source: () => ({ source: { bytes }, byteLength: bytes.length }) };
+  const source = (): ReturnType<ModelKey["source"]> => ({ source: { bytes }, byteLength: bytes.length });
+  return { key, alias: key, label, accelerated: !isCpuOnly(options), source };
 }
 
 /** The key of whatever a caller names. @throws {TypeError | OrtError} for what is no model's name, or no file */

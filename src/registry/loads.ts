@@ -64,8 +64,8 @@ export class Loads {
     const { residents, table } = this.#store, found = residents.at(slot);
     if (found) return found;
     if (table.getU32(slot, SLOT_U32.kind) === KIND.session) joinOrt(); // another thread may have loaded it
-    const { label, key, alias } = readText(table, slot), held = this.#objects.get(slot);
-    const made = residents.add(new Resident(table, slot, label, held));
+    const text = readText(table, slot), { key, alias } = text, held = this.#objects.get(slot);
+    const made = residents.add(new Resident(table, slot, text, held));
     this.#objects.delete(slot);
     residents.name(made, key);
     residents.name(made, alias);
@@ -110,7 +110,7 @@ export class Loads {
     const { table } = this.#store, bytes = load.estimate(), { index } = owner();
     makeRoom(table, bytes, index, load.text.label, (victim) => this.#evictInto(freed, victim, "budget"));
     const slot = table.take(), { sequence } = HEADER;
-    writeText(table, slot, { key: load.text.key, label: load.text.label, alias: load.text.alias });
+    writeText(table, slot, load.text);
     table.setU32(slot, SLOT_U32.kind, load.kind);
     table.setU32(slot, SLOT_U32.id, ++table.header[sequence]!);
     table.setF64(slot, SLOT_F64.bytes, bytes);

@@ -1,6 +1,7 @@
 import { ffi } from "../../ffi/mod.ts";
 import { SessionCore } from "../session/session_core.ts";
 import type { WeightMemory } from "../session/native_session.ts";
+import type { SlotText } from "./slot_text.ts";
 import { type RegistryTable, SLOT_F64, SLOT_STATE, SLOT_U32, SLOT_U64 } from "./table.ts";
 
 const SOURCES: readonly WeightMemory["source"][] = ["measured", "declared", "estimated"];
@@ -25,7 +26,7 @@ export class Resident {
   constructor(
     table: RegistryTable,
     slot: number,
-    label: string,
+    { label, accelerated }: SlotText,
     held: { object: unknown; dispose: ((model: unknown) => unknown) | undefined } | undefined,
   ) {
     this.slot = slot;
@@ -36,7 +37,9 @@ export class Resident {
     const source = sourceName(table.getU32(slot, SLOT_U32.source));
     this.weights = { bytes: table.getF64(slot, SLOT_F64.bytes), source };
     const session = ffi.pointer(table.getU64(slot, SLOT_U64.session));
-    this.core = held ? undefined : new SessionCore(session!, `session-${table.getU32(slot, SLOT_U32.id)}`);
+    this.core = held
+      ? undefined
+      : new SessionCore(session!, `session-${table.getU32(slot, SLOT_U32.id)}`, !accelerated);
   }
 
   /** Whether the slot still holds what this was made for. */

@@ -12,6 +12,8 @@ export interface SlotText {
   readonly label: string;
   /** The path as it was first given, and its options: what a synchronous lookup finds. */
   readonly alias: string;
+  /** Whether other devices than the CPU may compute. */
+  readonly accelerated?: boolean;
   /** Why the load failed, when it has. */
   readonly failure?: { readonly name: string; readonly code: string; readonly message: string };
 }

@@ -17,6 +17,9 @@ import type { SessionCore } from "./session_core.ts";
 import type { Stage } from "./stage.ts";
 import { emptyTensors, refuseOutput, type Tensors } from "./tensors.ts";
 
+/** How onnxruntime says that an output is of another shape than the memory it was given, in newer and older versions. */
+const WRONG_SHAPE = /but the computed output shape|OrtValue shape verification failed/;
+
 /**
  * What one run needs in native memory: arrays of names and values, and stages for small tensors. Later runs of the
  * session use it again. A run is {@linkcode Frame.prepare}, C, {@linkcode Frame.collect} if C succeeded, and in any
@@ -172,14 +175,17 @@ export class Frame {
     if (this.#outputValues[position] === undefined) this.#noteMade(position);
   }
 
-  /** Leaves outputs whose shape was only expected to onnxruntime. Tells whether there are any: then C may run again. */
-  withdrawExpected(): boolean {
+  /**
+   * Leaves all outputs to onnxruntime whose shape the model declares or runs before had, when that is why a run failed.
+   * Tells whether there are any: then C may run again.
+   */
+  withdraw(status: Pointer): boolean {
+    if (this.#given || !WRONG_SHAPE.test(ffi.string(ort().api.GetErrorMessage(status)!))) return false;
     let any = false;
-    for (let position = 0; position < this.#outputCount && !this.#given; position++) {
-      const index = this.#selected[position]!;
-      if (this.core.outputs[index]!.fixed || this.#outputValues[position] === undefined) continue;
+    for (let position = 0; position < this.#outputCount; position++) {
+      if (this.#outputValues[position] === undefined) continue;
       this.putOutput(position, undefined);
-      this.#places[position] = this.core.madePlace(index, "heap");
+      this.#places[position] = this.core.madePlace(this.#selected[position]!, "heap");
       this.#noteMade(position);
       any = true;
     }

@@ -5,7 +5,7 @@ import { ort } from "../ort/environment.ts";
 import { type ModelMetadata, readModelMetadata } from "../ort/model_metadata.ts";
 import type { ModelSource } from "../ort/model_source.ts";
 import { arenaStatistics } from "../ort/session_memory.ts";
-import { checkOptionNames, type SessionOptions } from "../ort/session_options.ts";
+import { checkOptionNames, isCpuOnly, type SessionOptions } from "../ort/session_options.ts";
 import type { ValueInfo } from "../ort/type_info.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { type Binding, makeBinding } from "./binding.ts";
@@ -101,7 +101,11 @@ export class InferenceSession implements Model, Disposable, AsyncDisposable {
     const { pointer, weights } = await createNativeSession(model, options);
     const release = ffi.pointer(ort().address("ReleaseSession"))!;
     const handle = new Handle("session", pointer, { release, last: true });
-    const core = new SessionCore(pointer, `session-${++created}-${ffi.address(pointer).toString(16)}`);
+    const core = new SessionCore(
+      pointer,
+      `session-${++created}-${ffi.address(pointer).toString(16)}`,
+      isCpuOnly(options),
+    );
     return new InferenceSession(
       core,
       weights,

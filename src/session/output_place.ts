@@ -16,8 +16,9 @@ import {
 } from "../tensor/internal.ts";
 import { heapStorage, makeTensor, storageOf } from "../tensor/internal.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import type { Extent } from "./expected_extents.ts";
 import type { Frame } from "./frame.ts";
-import type { Port } from "./port.ts";
+import { matchesShape, type Port } from "./port.ts";
 import type { Stage } from "./stage.ts";
 
 /** How one output of a run becomes a tensor when the run has succeeded. */
@@ -84,8 +85,13 @@ export class MadePlace implements OutputPlace {
     }
     if (dtype === "string") return makeTensor(dtype, found.shape, heapStorage(tensorStrings(value, found.size)));
     const byteLength = found.size * elementByteLength(dtype);
-    if (this.#port.info.kind === "tensor") frame.expected.note(this.#index, { shape: found.shape, byteLength });
+    if (this.#port.info.kind === "tensor") this.#note(frame, { shape: found.shape, byteLength });
     return this.#storage === "native" ? adopt(frame, position, dtype, found) : copy(value, dtype, found);
+  }
+
+  #note(frame: Frame, extent: Extent): void {
+    if (!matchesShape(this.#port, extent.shape)) this.#port.fixed = undefined; // the model is wrong: only onnxruntime knows
+    else if (frame.core.onCpu) frame.expected.note(this.#index, extent);
   }
 }
 

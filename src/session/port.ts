@@ -15,8 +15,8 @@ export interface Port {
   readonly elementType: number;
   /** Whether it can be an output: a tensor, or an optional one, of a dtype that Coload has. */
   readonly fetchable: boolean;
-  /** What its tensors are, where the model fixes their shape and dtype. */
-  readonly fixed: Extent | undefined;
+  /** What its tensors are, where the model fixes their shape and dtype; no more once an output was found to differ. */
+  fixed: Extent | undefined;
 }
 
 const OPTIONAL_TENSOR = /^optional<tensor<(.*)>>$/;

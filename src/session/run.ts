@@ -19,7 +19,7 @@ export function runSync(core: SessionCore, feeds: Feeds, options: RunSyncOptions
     const { inputNames, inputs, inputCount, outputNames, outputCount, outputs } = frame;
     const { api, pointer } = core;
     let status = api.Run(pointer, null, inputNames, inputs, inputCount, outputNames, outputCount, outputs);
-    if (status !== null && frame.withdrawExpected()) {
+    if (status !== null && frame.withdraw(status)) {
       api.ReleaseStatus(status);
       status = api.Run(pointer, null, inputNames, inputs, inputCount, outputNames, outputCount, outputs);
     }
@@ -87,17 +87,14 @@ export function run(
   reference.begin();
   const [inputNames, inputs, outputNames, outputs] = frame.addresses as [bigint, bigint, bigint, bigint];
   const runOptions = signal ? ffi.address(frame.runOptions) : 0n;
-  const { inputCount, outputCount } = frame;
-  const called = callNative("run", ort().address("Run"), [
-    core.address,
-    runOptions,
-    inputNames,
-    inputs,
-    inputCount,
-    outputNames,
-    outputCount,
-    outputs,
-  ]);
+  const { inputCount, outputCount } = frame, fn = ort().address("Run");
+  const args = [core.address, runOptions, inputNames, inputs, inputCount, outputNames, outputCount, outputs];
+  const called = callNative("run", fn, args).then((status) => {
+    const failed = ffi.pointer(status);
+    if (failed === null || !frame.withdraw(failed)) return status;
+    core.api.ReleaseStatus(failed);
+    return callNative("run", fn, args);
+  });
   const finish = (status: bigint): Tensors => conclude(core, reference, frame, status);
   return signal ? abortable(called, signal, frame, finish) : called.then(finish);
 }
