@@ -1,13 +1,14 @@
 import { cstring } from "./cstring.ts";
-import { errno, strerror } from "./libc.ts";
+import { errno, libc, strerror } from "./libc.ts";
 import { ffi, type Symbols } from "./mod.ts";
 
 const SIGNATURES = {
   statx: { parameters: ["i32", "buffer", "i32", "u32", "buffer"], result: "i32" }, // (int dirfd, const char *path, int flags, unsigned mask, struct statx *)
+  pread: { parameters: ["i32", "buffer", "usize", "i64"], result: "i64" }, // ssize_t (int fd, void *buffer, size_t count, off_t offset)
   realpath: { parameters: ["buffer", "buffer"], result: "pointer" }, // char *(const char *path, char *resolved)
 } as const;
 
-const AT_FDCWD = -100, STATX_BASIC_STATS = 0x7ff, STATX_BYTE_LENGTH = 256;
+const O_CLOEXEC = 0x80000, AT_FDCWD = -100, STATX_BASIC_STATS = 0x7ff, STATX_BYTE_LENGTH = 256;
 const S_IFMT = 0o170000, S_IFREG = 0o100000, S_IFDIR = 0o040000;
 
 let symbols: Symbols<typeof SIGNATURES> | undefined;
@@ -51,4 +52,26 @@ export function realPath(path: string): string | undefined {
   const resolved = new Uint8Array(4096);
   if (posix().realpath(cstring(path), resolved) === null) return undefined;
   return new TextDecoder().decode(resolved.subarray(0, resolved.indexOf(0)));
+}
+
+/** A file that is open for reading anywhere in it. */
+export class OpenFile implements Disposable {
+  readonly #fd: number;
+
+  /** @throws {Error} with the system's words */
+  constructor(path: string) {
+    this.#fd = libc().open(cstring(path), O_CLOEXEC);
+    if (this.#fd < 0) throw new Error(`cannot open ${path}: ${strerror(errno())}`);
+  }
+
+  /** Reads what there is at an offset, and returns how many bytes that is. @throws {Error} with the system's words */
+  read(into: Uint8Array<ArrayBuffer>, byteOffset: number): number {
+    const length = Number(posix().pread(this.#fd, into, BigInt(into.length), BigInt(byteOffset)));
+    if (length < 0) throw new Error(`cannot read a file: ${strerror(errno())}`);
+    return length;
+  }
+
+  [Symbol.dispose](): void {
+    libc().close(this.#fd);
+  }
 }

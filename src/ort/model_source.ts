@@ -1,6 +1,7 @@
 import { fileURLToPath } from "node:url";
 import { fileIdentity, realPath } from "../../ffi/files.ts";
 import { OrtError, SystemError, typeError } from "../errors.ts";
+import { externalData } from "./external_data.ts";
 
 /** A model as a caller names it: a path, a `file:` URL, or its bytes. */
 export type ModelSource = string | URL | Uint8Array;
@@ -9,8 +10,9 @@ export type ModelSource = string | URL | Uint8Array;
 export interface ModelFile {
   /** Absolute, without symlinks: what external data is relative to. */
   readonly path: string;
+  /** External data included. */
   readonly byteLength: number;
-  /** The same for every path to one unchanged file. */
+  /** The same for every path to one unchanged file, and its external data. */
   readonly key: string;
 }
 
@@ -24,7 +26,7 @@ export function modelPath(model: string | URL): string {
   throw typeError("INVALID_ARGUMENT", `Cannot load a model from ${found}: a path, a file: URL or a Uint8Array wanted`);
 }
 
-/** Which state of which file a path names, for a model that may be loaded already. */
+/** Which state of which files a path names, external data included, for a model that may be loaded already. */
 export function modelIdentity(path: string): { readonly key: string; readonly byteLength: number } {
   const found = fileIdentity(path);
   if ("error" in found) {
@@ -35,7 +37,8 @@ export function modelIdentity(path: string): { readonly key: string; readonly by
   if (found.kind !== "file") {
     throw new OrtError("MODEL_NOT_FOUND", `Cannot load model ${path}: a file wanted, a ${found.kind} found`);
   }
-  return found;
+  const beside = externalData(path, found);
+  return { key: found.key + beside.key, byteLength: found.byteLength + beside.byteLength };
 }
 
 /** Looks a model's file up. @throws {NativeError} MODEL_NOT_FOUND, MODEL_INVALID when it is empty, or SYSTEM */
