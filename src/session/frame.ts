@@ -6,6 +6,7 @@ import { Block } from "../memory/block.ts";
 import { ort } from "../ort/environment.ts";
 import { pointerIn, scratch } from "../ort/scratch.ts";
 import { check } from "../ort/status.ts";
+import type { NumericData } from "../tensor/dtype.ts";
 import { isTensor, type Storage } from "../tensor/internal.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { ExpectedExtents } from "./expected_extents.ts";
@@ -52,7 +53,7 @@ export class Frame {
   readonly reading: Storage[] = [];
   readonly writing: Storage[] = [];
   /** Arrays of the JavaScript heap that C reads: kept until it has. */
-  readonly lent: unknown[] = [];
+  readonly lent: NumericData[] = [];
   /** Whether C runs on another thread, where nothing of the JavaScript heap may be lent. */
   asynchronous = false;
   readonly #inputNameSlots: BigUint64Array;

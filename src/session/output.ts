@@ -3,6 +3,7 @@ import { disposedError, rangeError, typeError } from "../errors.ts";
 import { createTensorValue } from "../ort/value.ts";
 import type { NumericData, NumericDType } from "../tensor/dtype.ts";
 import { arrayOf, elementByteLength, heapStorage, makeTensor, type Storage, storageOf } from "../tensor/internal.ts";
+import type { NativeStorage } from "../tensor/native_storage.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Extent } from "./expected_extents.ts";
 import { LEND_FROM } from "./feed.ts";
@@ -73,6 +74,20 @@ export function checkTargetShape(port: Port, shape: readonly number[]): void {
   throw rangeError("INVALID_SHAPE", `Cannot write output "${port.name}": shape ${wanted} wanted, ${found} found`);
 }
 
+/** Whether C reads, or is to write, some of an array's memory as that of a heap tensor. */
+function isLent({ lent }: Frame, { buffer, byteOffset, byteLength }: NumericData): boolean {
+  return lent.some((other) =>
+    other.buffer === buffer && other.byteOffset < byteOffset + byteLength &&
+    byteOffset < other.byteOffset + other.byteLength
+  );
+}
+
+/** Whether an array is over a native tensor's memory. */
+function liesIn(storage: Storage, data: NumericData): boolean {
+  const start = ffi.address((storage as NativeStorage).pointer), address = ffi.address(ffi.of(data));
+  return start <= address && address < start + BigInt(storage.byteLength);
+}
+
 function placeGiven(frame: Frame, position: number, index: number, port: Port, target: Tensor): OutputPlace {
   const storage = storageOf(target);
   checkTarget(port, target, storage, frame.asynchronous);
@@ -84,13 +99,17 @@ function placeGiven(frame: Frame, position: number, index: number, port: Port, t
   if (storage.kind !== "heap") {
     storage.pinWrite();
     frame.writing.push(storage);
+    if (frame.lent.some((data) => liesIn(storage, data))) {
+      throw typeError("TENSOR_BUSY", `Cannot write output "${port.name}": the run reads its memory as a heap tensor`);
+    }
     frame.putOutput(position, valueOf(target, storage));
     return IN_PLACE;
   }
   storage.checkReadable();
   const { byteLength } = storage;
   const data = byteLength > LEND_FROM ? storage.data(target.dtype) as NumericData : undefined;
-  if (data !== undefined && !frame.lent.includes(data)) { // what is also a feed is computed apart from it
+  const isFed = data && (isLent(frame, data) || frame.reading.some((storage) => liesIn(storage, data)));
+  if (data !== undefined && !isFed) { // what is also a feed is computed apart from it
     frame.lent.push(data);
     const value = createTensorValue(ffi.of(data), byteLength, target.shape, port.elementType);
     frame.putOutput(position, frame.addTransient(value));
