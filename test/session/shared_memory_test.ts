@@ -13,6 +13,8 @@ const transpose = encodeModel({
   nodes: [node("Transpose", ["x"], ["y"])],
 });
 const values = Float32Array.from({ length: SIZE }, (_, i) => i);
+const isTransposed = (data: Float32Array): boolean =>
+  data.every((found, i) => found === values[(i % SIDE) * SIDE + Math.floor(i / SIDE)]);
 
 afterEach(nothingLeft);
 
@@ -24,7 +26,7 @@ describe("a given heap tensor that is computed apart from what the run reads", (
       const y = Tensor.from(memory.subarray(start, start + SIZE), shape);
       x.data.set(values);
       session.runSync({ x }, { outputs: { y } });
-      assert.deepEqual(y.data, session.runSync({ x: Tensor.from(values, shape) }).y!.data);
+      assert.ok(isTransposed(y.data));
     });
   }
 
@@ -34,7 +36,7 @@ describe("a given heap tensor that is computed apart from what the run reads", (
     const y = Tensor.from(x.data, shape);
     x.data.set(values);
     session.runSync({ x }, { outputs: { y } });
-    assert.deepEqual(y.data, session.runSync({ x: Tensor.from(values, shape) }).y!.data);
+    assert.ok(isTransposed(y.data));
   });
 });
 
