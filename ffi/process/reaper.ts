@@ -103,11 +103,17 @@ async function bury(entry: OwnerEntry): Promise<void> {
   Atomics.store(u32, U32.state, STATE.free);
 }
 
+let reaping: Promise<number> = Promise.resolve(0);
+
 /**
  * Releases what threads that ended left behind, and returns how many of them it buried. One whose calls are still
- * running is left for the next time.
+ * running is left for the next time. Two at once take turns.
  */
-export async function reap(): Promise<number> {
+export function reap(): Promise<number> {
+  return reaping = reaping.then(buryAll, buryAll);
+}
+
+async function buryAll(): Promise<number> {
   const all = owners(), self = owner().index;
   let buried = 0;
   for (let index = 0; index < all[U32.everUsed]!; index++) {

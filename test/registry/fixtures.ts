@@ -24,14 +24,14 @@ export function increment(session: InferenceSession): number {
 export function next(registry: ModelRegistry, type: RegistryEventType, key?: string): Promise<RegistryEventDetail> {
   const { promise, resolve, reject } = Promise.withResolvers<RegistryEventDetail>();
   const watchdog = setTimeout(() => reject(new Error(`waited in vain for "${type}"`)), 60_000); // keeps the loop alive
-  const listener = (event: Event): void => {
-    const { detail } = event as CustomEvent<RegistryEventDetail>;
+  const listener = (event: { detail?: RegistryEventDetail }): void => {
+    const detail = event.detail!;
     if (key !== undefined && detail.key !== key) return;
-    registry.removeEventListener(type, listener);
+    registry.removeEventListener(type, listener as EventListener);
     clearTimeout(watchdog);
     resolve(detail);
   };
-  registry.addEventListener(type, listener);
+  registry.addEventListener(type, listener as EventListener);
   return promise;
 }
 

@@ -28,7 +28,7 @@ let before = 0;
 for (let round = 0; round < rounds; round += AT_ONCE) {
   const workers = Array.from({ length: AT_ONCE }, () => {
     const worker = new Worker(new URL("./busy_worker.ts", import.meta.url), { workerData: what });
-    worker.on("error", (error) => error.message === "thrown on purpose" || console.error(error));
+    worker.on("error", (error: unknown) => (error as Error).message === "thrown on purpose" || console.error(error));
     return worker;
   });
   await Promise.all(workers.map((worker) => once(worker, "message")));
