@@ -44,6 +44,8 @@ export class NativeLoad {
   readonly #name: string;
   readonly #path: boolean;
   readonly #byteLength: number;
+  /** In the ledger: the session that comes out, and the rest. */
+  #sessionNote: number | undefined;
   #notes: number[] = [];
   #released = false;
 
@@ -87,8 +89,8 @@ export class NativeLoad {
   /** Has everything released if this thread ends in the middle. A load that the process shares does without. */
   noteInLedger(): void {
     const { address } = ort(), { address: at, byteLength } = this.#memory;
+    this.#sessionNote = note(address("ReleaseSession"), at, 1n, LEDGER.callEach);
     this.#notes = [
-      note(address("ReleaseSession"), at, 1n, LEDGER.callEach),
       note(address("ReleaseSessionOptions"), this.#words[1]!),
       note(ffi.address(functionPointer("munmap")), at, BigInt(byteLength), LEDGER.callLast),
     ];
@@ -100,7 +102,7 @@ export class NativeLoad {
   }
 
   /**
-   * Creates the session, once. The caller owns it, and calls {@linkcode NativeLoad.release} then.
+   * Creates the session, once. It stays in the ledger until the caller calls {@linkcode NativeLoad.disown}, and owns it.
    *
    * @throws {NativeError} with the model's name in its message
    */
@@ -110,14 +112,24 @@ export class NativeLoad {
     const fn = address(this.#path ? "CreateSession" : "CreateSessionFromArray");
     const status = await callNative("load", fn, [ffi.address(env), model, ...size, options, out]);
     const session = ffi.pointer(this.#words[0]!);
-    this.#notes.splice(0).forEach(strike);
     if (status !== 0n) throw loadError(ffi.pointer(status)!, this.#name);
     return session!;
+  }
+
+  /**
+   * Strikes the session out of the ledger, for an owner who notes it right after: a thread that ends between the two
+   * leaks it, and never has it released twice. Harmless when repeated.
+   */
+  disown(): void {
+    if (this.#sessionNote !== undefined) strike(this.#sessionNote);
+    this.#sessionNote = undefined;
   }
 
   /** Releases what the load needed, once it is over and no other thread can find it any more. */
   release(): void {
     this.#released = true;
+    this.disown();
+    this.#notes.splice(0).forEach(strike);
     releaseLoad(this.#memory.address, this.#memory.byteLength);
   }
 }

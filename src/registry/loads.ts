@@ -18,6 +18,8 @@ export interface Loaded {
   readonly session?: Pointer;
   readonly object?: { readonly object: unknown; readonly dispose: ((model: unknown) => unknown) | undefined };
   readonly weights: WeightMemory;
+  /** Takes the session out of this thread's ledger, right before its next owner notes it. Harmless when repeated. */
+  readonly disown?: () => void;
   /** Releases what a native load needed. Until the slot says otherwise another thread may cancel it or take it over. */
   readonly release?: () => void;
 }
@@ -202,6 +204,7 @@ export class Loads {
     table.setF64(slot, SLOT_F64.bytes, bytes);
     table.setU32(slot, SLOT_U32.source, sourceNumber(source));
     table.setF64(slot, SLOT_F64.loadedAt, Date.now());
+    loaded.disown?.();
     if (loaded.session) this.#store.keepSession(slot, loaded.session);
     if (loaded.object) this.#objects.set(slot, loaded.object);
     table.metrics[METRIC.loads]!++;

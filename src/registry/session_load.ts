@@ -18,7 +18,10 @@ export function sessionLoad(store: ModelStore, key: ModelKey, options: SessionOp
     kind: KIND.session,
     ttlMs: options.ttlMs,
     estimate: () => key.source().byteLength,
-    unmake: ({ session }) => releaseNativeSession(session!),
+    unmake({ session, disown }) {
+      disown?.();
+      return releaseNativeSession(session!);
+    },
     async make(slot: number): Promise<Loaded> {
       using progress = new ProgressReport(options.onProgress);
       progress.phase("find");
@@ -38,7 +41,7 @@ export function sessionLoad(store: ModelStore, key: ModelKey, options: SessionOp
         progress.phase("create");
         const { pointer, weights } = await finishLoad(load, byteLength);
         progress.phase("ready");
-        return { session: pointer, weights, release: () => load.release() };
+        return { session: pointer, weights, disown: () => load.disown(), release: () => load.release() };
       } catch (error) {
         exclusively(() => table.setU64(slot, SLOT_U64.load, 0n));
         load.release();

@@ -1,7 +1,5 @@
 import { ffi } from "../../ffi/mod.ts";
 import { disposedError } from "../errors.ts";
-import { Handle } from "../handle.ts";
-import { ort } from "../ort/environment.ts";
 import { type ModelMetadata, readModelMetadata } from "../ort/model_metadata.ts";
 import type { ModelSource } from "../ort/model_source.ts";
 import { arenaStatistics } from "../ort/session_memory.ts";
@@ -98,9 +96,7 @@ export class InferenceSession implements Model, Disposable, AsyncDisposable {
    */
   static async create(model: ModelSource, options: SessionOptions = {}): Promise<InferenceSession> {
     checkOptionNames(options);
-    const { pointer, weights } = await createNativeSession(model, options);
-    const release = ffi.pointer(ort().address("ReleaseSession"))!;
-    const handle = new Handle("session", pointer, { release, last: true });
+    const { pointer, weights, handle } = await createNativeSession(model, options);
     const core = new SessionCore(
       pointer,
       `session-${++created}-${ffi.address(pointer).toString(16)}`,

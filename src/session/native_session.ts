@@ -2,6 +2,7 @@ import { functionPointer } from "../../ffi/libc.ts";
 import { ffi, type Pointer } from "../../ffi/mod.ts";
 import { callNative } from "../../ffi/process/calls.ts";
 import { leaveBeforeDestructors } from "../../ffi/process/pool.ts";
+import { Handle } from "../handle.ts";
 import { isStarted, ort, startOrt } from "../ort/environment.ts";
 import { modelFile, modelPath, type ModelSource } from "../ort/model_source.ts";
 import { NativeLoad } from "../ort/native_load.ts";
@@ -21,10 +22,15 @@ export interface WeightMemory {
   readonly source: "measured" | "declared" | "estimated";
 }
 
-/** A native session that was just created; the caller owns it. */
+/** A native session that was just created. */
 export interface NativeSession {
   readonly pointer: Pointer;
   readonly weights: WeightMemory;
+}
+
+/** One that the caller owns. */
+export interface OwnSession extends NativeSession {
+  readonly handle: Handle;
 }
 
 let handlerIsLast = false;
@@ -66,7 +72,7 @@ export class ProgressReport implements Disposable {
   }
 }
 
-/** Creates the session of a prepared load, which the caller then releases. */
+/** Creates the session of a prepared load, which stays the load's until the caller has it disowned, and releases that. */
 export async function finishLoad(load: NativeLoad, totalBytes: number): Promise<NativeSession> {
   const pointer = await load.run();
   if (!handlerIsLast) leaveBeforeDestructors(); // the first session makes onnxruntime's last statics
@@ -84,20 +90,28 @@ function weightsOf(pointer: Pointer, totalBytes: number): WeightMemory {
   return inUse < totalBytes / 2 ? { bytes: totalBytes, source: "estimated" } : { bytes: inUse, source: "measured" };
 }
 
+/** Creates the session of a prepared load, and has it owned by a handle at every moment. */
+async function finishOwnLoad(load: NativeLoad, totalBytes: number): Promise<OwnSession> {
+  try {
+    const { pointer, weights } = await finishLoad(load, totalBytes);
+    const release = ffi.pointer(ort().address("ReleaseSession"))!;
+    load.disown();
+    return { pointer, weights, handle: new Handle("session", pointer, { release, last: true }) };
+  } finally {
+    load.release();
+  }
+}
+
 /** Rejects as soon as the signal aborts; the load is asked to stop, and what it still makes is released. */
-async function orAborted(
-  load: NativeLoad,
-  session: Promise<NativeSession>,
-  signal: AbortSignal,
-): Promise<NativeSession> {
-  const { promise, resolve, reject } = Promise.withResolvers<NativeSession>();
+async function orAborted(load: NativeLoad, session: Promise<OwnSession>, signal: AbortSignal): Promise<OwnSession> {
+  const { promise, resolve, reject } = Promise.withResolvers<OwnSession>();
   const abort = (): void => {
     load.cancel();
     reject(signal.reason);
   };
   signal.addEventListener("abort", abort);
   if (signal.aborted) abort(); // by onProgress
-  session.then((made) => signal.aborted ? releaseNativeSession(made.pointer) : resolve(made), reject)
+  session.then((made) => signal.aborted ? releaseNativeSession(made.handle.take()!) : resolve(made), reject)
     .finally(() => signal.removeEventListener("abort", abort));
   return await promise;
 }
@@ -117,7 +131,7 @@ async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefine
 }
 
 /** Creates a native session for this thread alone. */
-export async function createNativeSession(model: ModelSource, options: SessionOptions): Promise<NativeSession> {
+export async function createNativeSession(model: ModelSource, options: SessionOptions): Promise<OwnSession> {
   checkSessionOptions(options);
   const { signal } = options;
   signal?.throwIfAborted();
@@ -133,7 +147,7 @@ export async function createNativeSession(model: ModelSource, options: SessionOp
   const load = NativeLoad.prepare(source, options);
   load.noteInLedger();
   progress.phase("create");
-  const session = finishLoad(load, progress.totalBytes).finally(() => load.release());
+  const session = finishOwnLoad(load, progress.totalBytes);
   const made = signal ? await orAborted(load, session, signal) : await session;
   progress.phase("ready");
   return made;

@@ -157,7 +157,7 @@ describe("an output whose declared shape is wrong", () => {
 
 describe("what other devices than the CPU compute", () => {
   it("is expected of no shape: it is copied into memory of any", async () => {
-    const { pointer } = await createNativeSession(identity("float32", ["N"]), {});
+    const { pointer, handle } = await createNativeSession(identity("float32", ["N"]), {});
     for (const onCpu of [true, false]) {
       const core = new SessionCore(pointer, "identity", onCpu);
       for (const _ of [1, 2, 3]) runSync(core, { x: floats([1]) }, undefined);
@@ -166,7 +166,7 @@ describe("what other devices than the CPU compute", () => {
       core.giveSyncFrame(frame);
       core.dispose();
     }
-    await releaseNativeSession(pointer);
+    await releaseNativeSession(handle.take()!);
   });
 
   it("is not what the CPU's provider alone does, by any of its names", () => {
