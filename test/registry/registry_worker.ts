@@ -15,7 +15,9 @@ export class RegistryWorker {
     };
     this.#worker.onerror = (event) => {
       event.preventDefault();
-      if (!event.message.includes("on purpose")) this.#asked.forEach(({ reject }) => reject(new Error(event.message)));
+      if (event.message.includes("on purpose")) return;
+      const error = new Error(`a Worker failed: ${event.message}`);
+      for (const { reject } of [...this.#asked.values(), this.#phase("up")]) reject(error);
     };
   }
 
@@ -44,7 +46,7 @@ export class RegistryWorker {
 
   /** Posts once the Worker listens: Bun loses some messages that come earlier. */
   #post(message: unknown[]): void {
-    void this.reached("up").then(() => this.#worker.postMessage(message));
+    this.reached("up").then(() => this.#worker.postMessage(message), () => {}); // whoever asked is told
   }
 
   /** Ends it, whatever it does. */
