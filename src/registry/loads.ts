@@ -1,43 +1,16 @@
-import type { Pointer } from "../../ffi/mod.ts";
 import { owner, U32 } from "../../ffi/process/owner.ts";
 import { exclusively } from "../../ffi/process/shared.ts";
 import { joinOrt } from "../ort/environment.ts";
 import { cancelLoad } from "../ort/native_load.ts";
-import type { WeightMemory } from "../session/native_session.ts";
 import type { EvictionReason, RegistryEventDetail, RegistryEventType } from "./events.ts";
 import { idleSlots, makeRoom } from "./eviction.ts";
 import { describeFailure, revive } from "./failure.ts";
+import type { Load, Loaded } from "./load.ts";
 import type { Evicted, ModelStore } from "./model_store.ts";
 import { Resident, sourceNumber } from "./residents.ts";
 import { type Outcome, settled } from "./settled.ts";
-import { findSlot, readText, type SlotText, writeText } from "./slot_text.ts";
+import { findSlot, readText, writeText } from "./slot_text.ts";
 import { HEADER, KIND, METRIC, SLOT_F64, SLOT_STATE, SLOT_U32, SLOT_U64 } from "./table.ts";
-
-/** What a load has made. */
-export interface Loaded {
-  readonly session?: Pointer;
-  readonly object?: { readonly object: unknown; readonly dispose: ((model: unknown) => unknown) | undefined };
-  readonly weights: WeightMemory;
-  /** Takes the session out of this thread's ledger, right before its next owner notes it. Harmless when repeated. */
-  readonly disown?: () => void;
-  /** Releases what a native load needed. Until the slot says otherwise another thread may cancel it or take it over. */
-  readonly release?: () => void;
-}
-
-/** One thing to be loaded unless it is there. */
-export interface Load {
-  readonly text: SlotText;
-  readonly kind: number;
-  readonly ttlMs: number | undefined;
-  /** Bytes that it is expected to take. */
-  estimate(): number;
-  /** Loads it. What a native load needs while in flight is noted in the slot. */
-  make(slot: number): Promise<Loaded>;
-  /** Releases what was made and nobody wants any more. */
-  unmake(loaded: Loaded): unknown;
-  /** Stops a load of this thread that nobody waits for any more. */
-  cancel?(): void;
-}
 
 /** The loads of a registry: one for all who ask at once, in whichever thread. */
 export class Loads {
@@ -181,6 +154,9 @@ export class Loads {
           this.#store.table.setU64(slot, SLOT_U64.load, 0n);
         }
       });
+    } catch (error) {
+      void this.#unmake(load, loaded); // which is the user's code: not under the lock
+      throw error;
     } finally {
       loaded.release?.();
     }
@@ -195,12 +171,7 @@ export class Loads {
     }
     table.setF64(slot, SLOT_F64.bytes, 0);
     const { bytes, source } = loaded.weights;
-    try {
-      makeRoom(table, bytes, owner().index, load.text.label, (victim) => this.#store.evict(victim, "budget"));
-    } catch (error) {
-      void this.#unmake(load, loaded);
-      throw error;
-    }
+    makeRoom(table, bytes, owner().index, load.text.label, (victim) => this.#store.evict(victim, "budget"));
     table.setF64(slot, SLOT_F64.bytes, bytes);
     table.setU32(slot, SLOT_U32.source, sourceNumber(source));
     table.setF64(slot, SLOT_F64.loadedAt, Date.now());
@@ -268,10 +239,10 @@ export class Loads {
   /** One waiter less; the last one stops the load. */
   #leave(slot: number, load: Load): void {
     const { table } = this.#store;
-    exclusively(() => {
+    const wasLast = exclusively(() => {
       if (table.state(slot) !== SLOT_STATE.loading) return void this.#store.release(slot);
       Atomics.sub(table.counts, slot, 1);
-      if (table.references(slot) > 0) return;
+      if (table.references(slot) > 0) return false;
       table.setU32(slot, SLOT_U32.retired, 1);
       const address = table.getU64(slot, SLOT_U64.load);
       if (address !== 0n) {
@@ -279,8 +250,9 @@ export class Loads {
         cancelLoad(address);
       }
       if (load.kind === KIND.object) this.#store.free(slot);
-      load.cancel?.();
+      return true;
     });
+    if (wasLast) load.cancel?.(); // which tells the user's listeners: not under the lock
   }
 
   /** Takes over the load of a thread that ended, for this thread waits for it. */

@@ -7,9 +7,10 @@ import type { InferenceSession } from "../session/inference_session.ts";
 import type { RegistryEventDetail, RegistryEventType } from "./events.ts";
 import { POLICIES } from "./eviction.ts";
 import { type AcquireOptions, aliasOf, checkAcquireOptions, modelKey } from "./key.ts";
-import { type Load, Loads } from "./loads.ts";
+import type { Load } from "./load.ts";
+import { Loads } from "./loads.ts";
 import type { ModelHandle } from "./model_handle.ts";
-import { type Evicted, ModelStore } from "./model_store.ts";
+import { ModelStore } from "./model_store.ts";
 import { objectLoad } from "./object_load.ts";
 import { handleOf, sessionOf } from "./references.ts";
 import type { LoadedModel, ModelInfo, RegistryMetrics, RegistryOptions } from "./registry_types.ts";
@@ -17,7 +18,7 @@ import { listModels, registryMetrics } from "./report.ts";
 import type { Resident } from "./residents.ts";
 import { sessionLoad } from "./session_load.ts";
 import { findSlot, readText } from "./slot_text.ts";
-import { HEADER, SLOT_F64, SLOT_STATE, SLOT_U32 } from "./table.ts";
+import { HEADER, SLOT_F64, SLOT_STATE } from "./table.ts";
 
 const KEPT: readonly number[] = [SLOT_STATE.loading, SLOT_STATE.ready, SLOT_STATE.retired];
 
@@ -207,24 +208,14 @@ export class ModelRegistry extends EventTarget implements AsyncDisposable {
    * @returns whether there was such a model; resolves when its memory is given back, if nobody uses it
    */
   async unload(key: string): Promise<boolean> {
-    const { store } = this.#keep;
-    const slots = exclusively(() =>
-      [...store.table.used()].filter((slot) => {
-        if (!KEPT.includes(store.table.state(slot))) return false;
-        const { label, alias } = readText(store.table, slot);
-        return label === key || alias === key;
-      })
-    );
-    await Promise.all(slots.map((slot) => this.#retire(store, slot, "unload")?.released));
-    return slots.length > 0;
-  }
-
-  #retire(store: ModelStore, slot: number, reason: "unload" | "clear"): Evicted | undefined {
-    const evicted = store.evict(slot, reason);
-    if (evicted) return evicted;
-    store.table.setU32(slot, SLOT_U32.retired, 1);
-    store.table.changeState(slot, SLOT_STATE.ready, SLOT_STATE.retired);
-    return undefined;
+    const { store } = this.#keep, { table } = store;
+    const retired = store.retire("unload", (slot) => {
+      if (!KEPT.includes(table.state(slot))) return false;
+      const { label, alias } = readText(table, slot);
+      return label === key || alias === key;
+    });
+    await Promise.all(retired.map((evicted) => evicted?.released));
+    return retired.length > 0;
   }
 
   /** Lets go what has outlived its time, now. */
@@ -234,11 +225,7 @@ export class ModelRegistry extends EventTarget implements AsyncDisposable {
 
   /** Lets every model go, as {@linkcode ModelRegistry.unload} does. */
   async clear(): Promise<void> {
-    await this.#clear(this.#keep.store);
-  }
-
-  async #clear(store: ModelStore): Promise<void> {
-    await Promise.all([...store.table.used()].map((slot) => this.#retire(store, slot, "clear")?.released));
+    await Promise.all(this.#keep.store.retire("clear").map((evicted) => evicted?.released));
   }
 
   /**
@@ -252,7 +239,7 @@ export class ModelRegistry extends EventTarget implements AsyncDisposable {
       this.#kept = undefined;
       kept?.store.stop();
     }
-    if (kept) await this.#clear(kept.store);
+    await Promise.all(kept?.store.retire("clear").map((evicted) => evicted?.released) ?? []);
   }
 }
 

@@ -126,11 +126,31 @@ export class ModelStore {
     return { bytes, released };
   }
 
+  /**
+   * Lets models go: at once where nobody uses them, else when nobody does any more, and none is handed out meanwhile.
+   * All of it under the lock, or another model could have taken a slot in between.
+   */
+  retire(reason: EvictionReason, condition: (slot: number) => boolean = () => true): (Evicted | undefined)[] {
+    const { table } = this;
+    return exclusively(() =>
+      [...table.used()].filter(condition).map((slot) => {
+        const evicted = this.evict(slot, reason);
+        if (evicted) return evicted;
+        table.setU32(slot, SLOT_U32.retired, 1);
+        table.changeState(slot, SLOT_STATE.ready, SLOT_STATE.retired);
+        return undefined;
+      })
+    );
+  }
+
   async #releaseHeld(session: bigint, resident: Resident | undefined): Promise<void> {
     if (session !== 0n) {
       joinOrt(); // another thread may have loaded it
       await releaseNativeSession(ffi.pointer(session)!);
-    } else await resident?.dispose?.(resident.object);
+    } else {
+      await null; // what evicts may hold the process's lock, and dispose is the user's code
+      await resident?.dispose?.(resident.object);
+    }
   }
 
   /** Frees a slot and what it says. What it holds is the caller's now. Under the lock. */

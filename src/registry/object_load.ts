@@ -1,5 +1,5 @@
 import { NativeError } from "../errors.ts";
-import type { Load, Loaded } from "./loads.ts";
+import type { Load, Loaded } from "./load.ts";
 import type { LoadedModel } from "./registry_types.ts";
 import { KIND } from "./table.ts";
 

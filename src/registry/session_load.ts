@@ -4,7 +4,7 @@ import { NativeLoad } from "../ort/native_load.ts";
 import type { SessionOptions } from "../ort/session_options.ts";
 import { finishLoad, ProgressReport, releaseNativeSession } from "../session/native_session.ts";
 import type { AcquireOptions, ModelKey } from "./key.ts";
-import type { Load, Loaded } from "./loads.ts";
+import type { Load, Loaded } from "./load.ts";
 import type { ModelStore } from "./model_store.ts";
 import { KIND, SLOT_U32, SLOT_U64 } from "./table.ts";
 

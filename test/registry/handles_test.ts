@@ -138,6 +138,7 @@ describe("a handle", () => {
     await registry.unload("it");
     assert.deepEqual([handle.model, seen.length], ["m", 0]);
     handle[Symbol.dispose]();
+    await null; // no lock is held any more
     assert.deepEqual(seen, ["m"]);
   });
 });
