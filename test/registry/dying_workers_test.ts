@@ -9,7 +9,7 @@ import { increment, ModelFolder, next, until } from "./fixtures.ts";
 import { RegistryWorker } from "./registry_worker.ts";
 
 /** Nodes of a model whose session takes a second or so to create. */
-const LONG = 15_000;
+const LONG = 8_000;
 const uses = (): number[] => models.list().map(({ referenceCount }) => referenceCount);
 
 afterEach(async () => {
