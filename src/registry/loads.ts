@@ -2,6 +2,7 @@ import { owner, U32 } from "../../ffi/process/owner.ts";
 import { exclusively } from "../../ffi/process/shared.ts";
 import { joinOrt } from "../ort/environment.ts";
 import { cancelLoad } from "../ort/native_load.ts";
+import { nextSessionNumber } from "../session/session_number.ts";
 import type { EvictionReason, RegistryEventDetail, RegistryEventType } from "./events.ts";
 import { idleSlots, makeRoom } from "./eviction.ts";
 import { describeFailure, revive } from "./failure.ts";
@@ -84,10 +85,10 @@ export class Loads {
   #reserve(load: Load, freed: Evicted[]): number {
     const { table } = this.#store, bytes = load.estimate(), { index } = owner();
     makeRoom(table, bytes, index, load.text.label, (victim) => this.#evictInto(freed, victim, "budget"));
-    const slot = table.take(), { sequence } = HEADER;
+    const slot = table.take();
     writeText(table, slot, load.text);
     table.setU32(slot, SLOT_U32.kind, load.kind);
-    table.setU32(slot, SLOT_U32.id, ++table.header[sequence]!);
+    table.setU32(slot, SLOT_U32.id, nextSessionNumber());
     table.setF64(slot, SLOT_F64.bytes, bytes);
     table.setF64(slot, SLOT_F64.ttlMs, table.options[HEADER.ttlMs]!);
     this.#own(slot);

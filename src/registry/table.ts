@@ -2,7 +2,7 @@
  * A registry's state in native memory, so that every Worker of the process can see the same one. Structural changes
  * happen under the process's lock; a hit takes none.
  *
- * In bytes: 0 options and sequence (see {@linkcode HEADER}); 4096 metrics, 256 owners x 64, each written by its owner
+ * In bytes: 0 options (see {@linkcode HEADER}); 4096 metrics, 256 owners x 64, each written by its owner
  * alone; then 16,384 slots x 128 (see {@linkcode SLOT_U32}, {@linkcode SLOT_F64}, {@linkcode SLOT_U64}); then 256 rows
  * of reference counts, one per owner and written by it alone: its generation, then a u32 per slot. Who holds a slot is
  * the sum over the rows of owners that are not buried yet; so a Worker that dies has nothing to repair.
@@ -48,7 +48,7 @@ export const SLOT_F64 = { bytes: 4, loadedAt: 5, lastAccessed: 6, ttlMs: 7, idle
 export const SLOT_U64 = { session: 9, load: 10, loadByteLength: 11, text: 12 } as const;
 
 /** Positions in the header's float64 words, `uses` counting all uses roughly; then in its 32-bit words. */
-export const HEADER = { ttlMs: 0, maxMemoryBytes: 1, uses: 4, policy: 4, sequence: 5, highWater: 6 } as const;
+export const HEADER = { ttlMs: 0, maxMemoryBytes: 1, uses: 4, policy: 4, highWater: 6 } as const;
 /** Positions in an owner's metrics. */
 export const METRIC = { hits: 0, misses: 1, loads: 2, evictions: 3, failures: 4 } as const;
 

@@ -1,4 +1,3 @@
-import { ffi } from "../../ffi/mod.ts";
 import { disposedError } from "../errors.ts";
 import { type ModelMetadata, readModelMetadata } from "../ort/model_metadata.ts";
 import type { ModelSource } from "../ort/model_source.ts";
@@ -12,6 +11,7 @@ import { Reference } from "./reference.ts";
 import { run, runSync } from "./run.ts";
 import type { Feeds, RunOptions, RunSyncOptions } from "./run_options.ts";
 import { SessionCore } from "./session_core.ts";
+import { nextSessionNumber } from "./session_number.ts";
 import type { Tensors } from "./tensors.ts";
 
 /** A model that can be run, in this process or in another. */
@@ -38,8 +38,6 @@ export interface SessionMemory {
 
 /** Makes a session that uses a core until its reference is given back. For the registry. */
 export let makeSession: (core: SessionCore, weights: WeightMemory, reference: Reference) => InferenceSession;
-
-let created = 0;
 
 const dropped = new FinalizationRegistry<Reference>((reference) => reference.dropped());
 
@@ -99,7 +97,7 @@ export class InferenceSession implements Model, Disposable, AsyncDisposable {
     const { pointer, weights, handle } = await createNativeSession(model, options);
     const core = new SessionCore(
       pointer,
-      `session-${++created}-${ffi.address(pointer).toString(16)}`,
+      `session-${nextSessionNumber()}`,
       isCpuOnly(options),
     );
     return new InferenceSession(

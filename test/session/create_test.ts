@@ -4,6 +4,7 @@ import process from "node:process";
 import path from "node:path";
 import { afterEach, describe, it } from "node:test";
 import { pathToFileURL } from "node:url";
+import { ModelRegistry } from "../../mod.ts";
 import { InferenceSession } from "../../src/session/inference_session.ts";
 import { TemporaryFolder } from "../cli/temporary_folder.ts";
 import { nothingLeft } from "../support/left.ts";
@@ -100,10 +101,14 @@ describe("a session", () => {
     assert.deepEqual(session.inputs.map(({ name }) => name), ["x"]);
   });
 
-  it("has an id of its own", async () => {
-    using one = await open(add());
-    using other = await open(add());
-    assert.notEqual(one.id, other.id);
+  it("has an id of its own, be it created or of a registry", async () => {
+    await using registries = new AsyncDisposableStack();
+    const [a, b] = [0, 1].map(() => registries.use(new ModelRegistry()));
+    await using one = await open(add());
+    await using other = await open(add());
+    await using oneOfA = await a!.load(add());
+    await using oneOfB = await b!.load(add());
+    assert.equal(new Set([one, other, oneOfA, oneOfB].map(({ id }) => id)).size, 4);
   });
 
   it("knows its metadata", async () => {
