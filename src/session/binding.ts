@@ -119,8 +119,13 @@ export class Binding implements Disposable {
     this.#handle = new Handle("binding", this.#pointer, { release });
     reference.begin();
     dropped.register(this, { core, reference, handle: this.#handle }, this.#handle);
-    for (const { port, tensor } of inputs) this.#bindInput(port, tensor);
-    for (const { port, tensor } of targets) this.#bindOutput(port, tensor);
+    try {
+      for (const { port, tensor } of inputs) this.#bindInput(port, tensor);
+      for (const { port, tensor } of targets) this.#bindOutput(port, tensor);
+    } catch (error) {
+      this.#release();
+      throw error;
+    }
     this.#resolve();
   }
 
@@ -203,13 +208,13 @@ export class Binding implements Disposable {
   }
 
   #bindInput(port: Port, tensor: Tensor): void {
-    const value = valueOf(tensor, storageOf(tensor)).pointer;
+    const value = valueOf(tensor, bindable(port.name, tensor)).pointer;
     check(this.#core.api.BindInput(this.#pointer, cstring(port.name), value), `bind "${port.name}"`);
     this.#inputs[port.name] = tensor;
   }
 
   #bindOutput(port: Port, tensor: Tensor): void {
-    const value = valueOf(tensor, storageOf(tensor)).pointer;
+    const value = valueOf(tensor, bindable(port.name, tensor)).pointer;
     check(this.#core.api.BindOutput(this.#pointer, cstring(port.name), value), `bind "${port.name}"`);
     this.#outputs[port.name] = tensor;
   }

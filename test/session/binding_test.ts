@@ -28,6 +28,19 @@ describe("session.bind", () => {
     assert.deepEqual([binding.inputs, binding.outputs], [{ __proto__: null, a, b }, { __proto__: null, c }]);
   });
 
+  it("leaves nothing behind when a tensor is disposed of while the others are read", async () => {
+    await using session = await open(identity());
+    using y = nativeZeros("float32", [2]);
+    const x = nativeFloats([1, 2]);
+    const outputs = {
+      get y() {
+        x[Symbol.dispose]();
+        return y;
+      },
+    };
+    assert.throws(() => session.bind({ x }, outputs), disposed); // and the session can go
+  });
+
   it("may leave outputs out, and replace initializers", async () => {
     await using session = await open(state());
     await using scaled = await open(withInitializerInput());
