@@ -38,7 +38,7 @@ export function fileIdentity(path: string): FileIdentity | FileError {
     return { error, message: strerror(error) };
   }
   const type = view.getUint16(28, true) & S_IFMT;
-  const inode = u32[8]! + u32[9]! * 2 ** 32, byteLength = u32[10]! + u32[11]! * 2 ** 32;
+  const inode = `${u32[9]}.${u32[8]}`, byteLength = u32[10]! + u32[11]! * 2 ** 32; // in halves: a number holds 53 bits
   const modified = u32[28]! + u32[29]! * 2 ** 32, nanoseconds = u32[30]!;
   return {
     key: `${u32[34]}:${u32[35]}:${inode}:${byteLength}:${modified}.${nanoseconds}`,
