@@ -266,6 +266,7 @@ export class Loads {
       if (table.isOwnedBy(table.getU32(slot, SLOT_U32.owner), table.getU32(slot, SLOT_U32.ownerGeneration))) {
         return undefined;
       }
+      joinOrt(); // first: if it throws, another thread may take the load over
       this.#own(slot);
       return this.#store.takeOrphan(slot);
     });

@@ -201,21 +201,30 @@ export class ModelStore {
     await reap();
     const { table } = this, now = Date.now(), evicted: Evicted[] = [];
     for (const slot of [...table.used()]) {
-      const state = table.state(slot), used = table.references(slot) > 0;
-      if (state === SLOT_STATE.evicting) this.#repair(slot);
-      else if (this.#isOrphanedObject(slot)) this.#freeIf(slot, () => this.#isOrphanedObject(slot));
-      else if (state === SLOT_STATE.loading) this.#rescue(slot);
-      else if (state === SLOT_STATE.failed) this.#freeIfFailed(slot);
-      else if (!used && table.getF64(slot, SLOT_F64.idleSince) === 0) table.setF64(slot, SLOT_F64.idleSince, now);
-      const due = expiry(table, slot);
-      const reason = state === SLOT_STATE.retired ? "unload" : due !== undefined && due <= now ? "ttl" : undefined;
-      const gone = !used && reason ? this.evict(slot, reason) : undefined;
-      if (gone) evicted.push(gone);
+      try {
+        const gone = this.#tend(slot, now);
+        if (gone) evicted.push(gone);
+      } catch (error) { // onnxruntime cannot be had in this thread: another may clean up, and this one goes on
+        const key = exclusively(() => table.getU64(slot, SLOT_U64.text) === 0n ? "" : readText(table, slot).label);
+        this.#emit("fail", { key, error });
+      }
     }
     this.residents.forgetStale();
     this.#sweepWithin(this.#untilNextExpiry());
     await Promise.all(evicted.map(({ released }) => released));
     return { count: evicted.length, bytes: evicted.reduce((sum, { bytes }) => sum + bytes, 0) };
+  }
+
+  #tend(slot: number, now: number): Evicted | undefined {
+    const { table } = this, state = table.state(slot), used = table.references(slot) > 0;
+    if (state === SLOT_STATE.evicting) this.#repair(slot);
+    else if (this.#isOrphanedObject(slot)) this.#freeIf(slot, () => this.#isOrphanedObject(slot));
+    else if (state === SLOT_STATE.loading) this.#rescue(slot);
+    else if (state === SLOT_STATE.failed) this.#freeIfFailed(slot);
+    else if (!used && table.getF64(slot, SLOT_F64.idleSince) === 0) table.setF64(slot, SLOT_F64.idleSince, now);
+    const due = expiry(table, slot);
+    const reason = state === SLOT_STATE.retired ? "unload" : due !== undefined && due <= now ? "ttl" : undefined;
+    return !used && reason ? this.evict(slot, reason) : undefined;
   }
 
   /** Sees to a load whose thread has ended, and whose call is over: whoever waits takes it over, else it is freed. */
@@ -242,12 +251,11 @@ export class ModelStore {
         return null;
       }
       const held = ffi.pointer(table.getU64(slot, SLOT_U64.session));
+      if (held) joinOrt(); // first: if it throws, another thread repairs the slot
       this.free(slot);
       return held;
     });
-    if (session === null) return;
-    joinOrt();
-    void releaseNativeSession(session);
+    if (session) void releaseNativeSession(session);
   }
 
   /** The session that an ended thread's load has made, if it has; what the load needed is released. Under the lock. */
@@ -275,7 +283,10 @@ export class ModelStore {
     this.#sweepAt = at;
     this.#timer = setTimeout(() => {
       this.#sweepAt = Infinity;
-      void this.sweep();
+      this.sweep().catch((error) => {
+        this.#emit("fail", { key: "", error });
+        this.#sweepWithin(SWEEP_MS);
+      });
     }, ms).unref();
   }
 
