@@ -1,6 +1,6 @@
 import { owner, U32 } from "../../ffi/process/owner.ts";
 import { exclusively } from "../../ffi/process/shared.ts";
-import { disposedError, rangeError, typeError } from "../errors.ts";
+import { disposedError, typeError } from "../errors.ts";
 import type { ModelSource } from "../ort/model_source.ts";
 import { checkOptionNames, checkSessionOptions, type SessionOptions } from "../ort/session_options.ts";
 import type { InferenceSession } from "../session/inference_session.ts";
@@ -13,6 +13,7 @@ import type { ModelHandle } from "./model_handle.ts";
 import { ModelStore } from "./model_store.ts";
 import { objectLoad } from "./object_load.ts";
 import { handleOf, sessionOf } from "./references.ts";
+import { checkRegistryOptions } from "./registry_options.ts";
 import type { LoadedModel, ModelInfo, RegistryMetrics, RegistryOptions } from "./registry_types.ts";
 import { listModels, registryMetrics } from "./report.ts";
 import type { Resident } from "./residents.ts";
@@ -54,7 +55,7 @@ export class ModelRegistry extends EventTarget implements AsyncDisposable {
    */
   constructor(options: RegistryOptions = {}) {
     super();
-    checkOptions(options);
+    checkRegistryOptions(options);
     this.#options = options;
   }
 
@@ -95,7 +96,7 @@ export class ModelRegistry extends EventTarget implements AsyncDisposable {
 
   /** Changes what is given; for {@linkcode models} in every Worker, and the last call wins. @throws for bad options */
   configure(options: RegistryOptions): void {
-    checkOptions(options);
+    checkRegistryOptions(options);
     const { ttlMs, maxMemoryBytes, evictionPolicy } = options, { table } = this.#keep.store;
     exclusively(() => {
       if (ttlMs !== undefined) table.options[HEADER.ttlMs] = ttlMs;
@@ -240,17 +241,6 @@ export class ModelRegistry extends EventTarget implements AsyncDisposable {
       kept?.store.stop();
     }
     await Promise.all(kept?.store.retire("clear").map((evicted) => evicted?.released) ?? []);
-  }
-}
-
-function checkOptions(options: RegistryOptions): void {
-  checkAcquireOptions(options.ttlMs === undefined ? {} : { ttlMs: options.ttlMs });
-  const { maxMemoryBytes: max, evictionPolicy: policy } = options;
-  if (max !== undefined && !(max >= 0)) {
-    throw rangeError("OUT_OF_RANGE", `Cannot bound a registry's memory to ${max}: bytes from 0 wanted, or Infinity`);
-  }
-  if (policy !== undefined && !POLICIES.includes(policy)) {
-    throw typeError("INVALID_ARGUMENT", `Cannot evict by "${policy}": ${POLICIES.join(", ")} wanted`);
   }
 }
 
