@@ -17,12 +17,10 @@ describe("native tensors of a Worker", () => {
     assert.deepEqual(await once(worker, "message"), [104]);
     const held = mappedKiB();
     await worker.terminate();
-    let buried = 0;
-    for (let turn = 0; buried === 0 && turn < 100_000; turn++) { // its thread may take a moment to end
+    for (let turn = 0; held - mappedKiB() <= 3 * GIB && turn < 100_000; turn++) { // its thread may take a moment to end
       await setImmediate();
-      buried = await reap();
+      await reap(); // which may bury the Workers of other tests first
     }
-    assert.equal(buried, 1);
     assert.ok(held - mappedKiB() > 3 * GIB);
   });
 });
