@@ -16,6 +16,7 @@ import type { OutputPlace, StagedPlace } from "./output_place.ts";
 import type { Feeds, RunSyncOptions } from "./run_options.ts";
 import type { SessionCore } from "./session_core.ts";
 import type { Stage } from "./stage.ts";
+import { Repeats } from "./repeats.ts";
 import { emptyTensors, refuseOutput, type Tensors } from "./tensors.ts";
 
 /** How onnxruntime says that an output is of another shape than the memory it was given, in newer and older versions. */
@@ -59,19 +60,20 @@ export class Frame {
   readonly #inputNameSlots: BigUint64Array;
   readonly #inputSlots: BigUint64Array;
   readonly #outputNameSlots: BigUint64Array;
+  readonly repeats: Repeats = new Repeats();
   readonly #block: Block;
   readonly #transient: Handle[] = [];
   /** Notes for the reaper of outputs that onnxruntime makes. */
   readonly #notes: number[] = [];
   /** Whose addresses the slots hold: writing a bigint costs more than to see that it is there. */
-  readonly #inputValues: (Handle | undefined)[] = [];
-  readonly #outputValues: (Handle | undefined)[] = [];
+  readonly inputValues: (Handle | undefined)[] = [];
+  readonly outputValues: (Handle | undefined)[] = [];
   /** By position in the run: the output's index in the model, and its place. What lies beyond the count is an earlier run's. */
-  readonly #selected: number[] = [];
+  readonly selected: number[] = [];
   readonly #places: OutputPlace[] = [];
   #outputCount = 0;
   #given = false;
-  #inputCount = 0n;
+  #inputCount = 0;
   #runOptions: Handle | undefined;
   #terminated = false;
 
@@ -90,12 +92,12 @@ export class Frame {
     core.inputs.forEach((port, i) => this.#inputNameSlots[i] = port.nameAddress);
   }
 
-  get inputCount(): bigint {
+  get inputCount(): number {
     return this.#inputCount;
   }
 
-  get outputCount(): bigint {
-    return this.core.counts[this.#outputCount]!;
+  get outputCount(): number {
+    return this.#outputCount;
   }
 
   /** Checks feeds and outputs and lays them out for C. When it throws, {@linkcode Frame.finish} is still due. */
@@ -112,7 +114,7 @@ export class Frame {
       }
       bindFeed(this, i, port, tensor);
     }
-    this.#inputCount = this.core.counts[inputs.length]!;
+    this.#inputCount = inputs.length;
     let given = 0;
     for (const _ in feeds) given++;
     if (given !== inputs.length) this.#bindOverrides(feeds);
@@ -130,7 +132,7 @@ export class Frame {
       this.#inputNameSlots[position] = port.nameAddress;
       bindFeed(this, position++, port, tensor, this.core.inputs.length + k);
     });
-    this.#inputCount = BigInt(position);
+    this.#inputCount = position;
   }
 
   #selectOutputs(options: RunSyncOptions | undefined): void {
@@ -150,14 +152,14 @@ export class Frame {
   #selectByName(name: string, storage: "heap" | "native"): void {
     const index = this.core.outputPort(name);
     for (let i = 0; i < this.#outputCount; i++) {
-      if (this.#selected[i] !== index) continue;
+      if (this.selected[i] !== index) continue;
       throw typeError("INVALID_ARGUMENT", `Cannot run: output "${name}" is asked for twice`);
     }
     this.#select(index, undefined, storage);
   }
 
   #selectGiven(name: string, tensor: unknown, storage: "heap" | "native"): void {
-    const { core } = this, before = this.#selected[this.#outputCount];
+    const { core } = this, before = this.selected[this.#outputCount];
     const index = before !== undefined && core.outputs[before]!.name === name ? before : core.outputPort(name);
     if (!isTensor(tensor)) {
       throw typeError("INVALID_ARGUMENT", `Cannot write output "${name}": a Tensor wanted, ${typeof tensor} found`);
@@ -168,12 +170,13 @@ export class Frame {
   #select(index: number, target: Tensor | undefined, storage: "heap" | "native"): void {
     const position = this.#outputCount;
     this.#places[position] = placeOutput(this, position, index, target, storage);
-    if (this.#selected[position] !== index) {
-      this.#selected[position] = index;
+    if (this.selected[position] !== index) {
+      this.selected[position] = index;
+      this.repeats.changed();
       this.#outputNameSlots[position] = this.core.outputs[index]!.nameAddress;
     }
     this.#outputCount++;
-    if (this.#outputValues[position] === undefined) this.#noteMade(position);
+    if (this.outputValues[position] === undefined) this.#noteMade(position);
   }
 
   /**
@@ -184,9 +187,9 @@ export class Frame {
     if (this.#given || !WRONG_SHAPE.test(ffi.string(ort().api.GetErrorMessage(status)!))) return false;
     let any = false;
     for (let position = 0; position < this.#outputCount; position++) {
-      if (this.#outputValues[position] === undefined) continue;
+      if (this.outputValues[position] === undefined) continue;
       this.putOutput(position, undefined);
-      this.#places[position] = this.core.madePlace(this.#selected[position]!, "heap");
+      this.#places[position] = this.core.madePlace(this.selected[position]!, "heap");
       this.#noteMade(position);
       any = true;
     }
@@ -200,15 +203,17 @@ export class Frame {
 
   /** Puts a value at a position of what goes in. */
   putInput(position: number, value: Handle): void {
-    if (this.#inputValues[position] === value) return;
-    this.#inputValues[position] = value;
+    if (this.inputValues[position] === value) return;
+    this.inputValues[position] = value;
+    this.repeats.changed();
     this.#inputSlots[position] = value.address;
   }
 
   /** Puts a value at a position of what comes out; without one, onnxruntime makes it. */
   putOutput(position: number, value: Handle | undefined): void {
-    if (this.#outputValues[position] === value) return;
-    this.#outputValues[position] = value;
+    if (this.outputValues[position] === value) return;
+    this.outputValues[position] = value;
+    this.repeats.changed();
     this.outputSlots[position] = value === undefined ? 0n : value.address;
   }
 
@@ -237,7 +242,7 @@ export class Frame {
   collect(): Tensors {
     const { outputs } = this.core, tensors = emptyTensors(this.#given), count = this.#outputCount;
     for (let position = 0; position < count; position++) {
-      const tensor = this.#places[position]!.collect(this, position), { name } = outputs[this.#selected[position]!]!;
+      const tensor = this.#places[position]!.collect(this, position), { name } = outputs[this.selected[position]!]!;
       if (tensor === undefined) refuseOutput(tensors, name, "nothing");
       else tensors[name] = tensor;
     }
@@ -265,7 +270,7 @@ export class Frame {
 
   #releaseMade(): void {
     for (let position = 0; position < this.#outputCount; position++) {
-      if (this.#outputValues[position] !== undefined) continue;
+      if (this.outputValues[position] !== undefined) continue;
       const left = this.outputSlots[position]!;
       this.outputSlots[position] = 0n; // a stale pointer here would be written through by the next run
       if (left !== 0n) ort().api.ReleaseValue(ffi.pointer(left));
@@ -280,6 +285,7 @@ export class Frame {
 
   /** Releases everything. No run may be in flight. */
   dispose(): void {
+    this.repeats.forget();
     this.inputStages.forEach((stage) => stage?.dispose());
     this.outputStages.forEach((stage) => stage?.dispose());
     const options = this.#runOptions?.take();

@@ -10,23 +10,38 @@ import type { Tensors } from "./tensors.ts";
 
 const DOING = "run the model";
 
-/** Runs on this thread. Borrows the feeds. */
-export function runSync(core: SessionCore, feeds: Feeds, options: RunSyncOptions | undefined): Tensors {
+function runWhole(core: SessionCore, frame: Frame, feeds: Feeds, options: RunSyncOptions | undefined): Tensors {
   if (options !== undefined) checkRunOptions(options);
-  const frame = core.takeSyncFrame();
   try {
     frame.prepare(feeds, options);
-    const { inputNames, inputs, inputCount, outputNames, outputCount, outputs } = frame;
-    const { api, pointer } = core;
+    const { inputNames, inputs, outputNames, outputs } = frame, { api, pointer } = core;
+    const inputCount = core.counts[frame.inputCount]!, outputCount = core.counts[frame.outputCount]!;
     let status = api.Run(pointer, null, inputNames, inputs, inputCount, outputNames, outputCount, outputs);
     if (status !== null && frame.withdraw(status)) {
       api.ReleaseStatus(status);
       status = api.Run(pointer, null, inputNames, inputs, inputCount, outputNames, outputCount, outputs);
     }
     check(status, DOING);
-    return frame.collect();
+    const tensors = frame.collect();
+    frame.repeats.note(frame, feeds, options);
+    return tensors;
   } finally {
     frame.finish();
+  }
+}
+
+/** Runs on this thread. Borrows the feeds. */
+export function runSync(core: SessionCore, feeds: Feeds, options: RunSyncOptions | undefined): Tensors {
+  const frame = core.takeSyncFrame();
+  try {
+    const before = frame.repeats.current;
+    if (before !== undefined) {
+      const tensors = before.matches(feeds, options) ? before.run() : undefined;
+      if (tensors !== undefined) return tensors;
+      frame.repeats.forget();
+    }
+    return runWhole(core, frame, feeds, options);
+  } finally {
     core.giveSyncFrame(frame);
   }
 }
@@ -87,7 +102,8 @@ export function run(
   reference.begin();
   const [inputNames, inputs, outputNames, outputs] = frame.addresses as [bigint, bigint, bigint, bigint];
   const runOptions = signal ? ffi.address(frame.runOptions) : 0n;
-  const { inputCount, outputCount } = frame, fn = ort().address("Run");
+  const inputCount = core.counts[frame.inputCount]!, outputCount = core.counts[frame.outputCount]!;
+  const fn = ort().address("Run");
   const args = [core.address, runOptions, inputNames, inputs, inputCount, outputNames, outputCount, outputs];
   const called = callNative("run", fn, args).then((status) => {
     const failed = ffi.pointer(status);

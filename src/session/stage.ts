@@ -34,6 +34,11 @@ export class Stage {
     return new constructor(this.#block.buffer, 0, this.#byteLength / constructor.BYTES_PER_ELEMENT);
   }
 
+  /** The OrtValue over it, once made. */
+  get value(): Handle | undefined {
+    return this.#value;
+  }
+
   /** Bytes of native memory held. */
   get capacity(): number {
     return this.#block.byteLength;

@@ -51,10 +51,15 @@ export abstract class Storage {
     this.#pins++;
   }
 
-  /** Keeps the memory while C writes it. @throws {ReferenceError} DISPOSED @throws {TypeError} TENSOR_BUSY */
-  pinWrite(): void {
+  /** Refuses a write by anybody else than who pinned it. @throws {ReferenceError} DISPOSED @throws {TypeError} TENSOR_BUSY */
+  checkWritable(): void {
     if (this.#disposed) throw disposedError("tensor");
     if (this.#pins !== 0) throw busy("write", this.#pins < 0 ? "a run is writing it" : "a run is reading it");
+  }
+
+  /** Keeps the memory while C writes it. @throws {ReferenceError} DISPOSED @throws {TypeError} TENSOR_BUSY */
+  pinWrite(): void {
+    this.checkWritable();
     this.#pins = -1;
   }
 
