@@ -145,14 +145,14 @@ describe("the memory of a native tensor that was disposed", () => {
     const GIB = 2 ** 30,
       status = (key: string): number =>
         Number(new RegExp(`${key}:\\s+(\\d+) kB`).exec(readFileSync("/proc/self/status", "utf8"))![1]) * 1024;
-    const size = status("VmSize");
+    const size = status("VmSize"), before = liveHandles().tensor ?? 0; // of those above, some may wait for the collector
     (function use(): void {
       for (let i = 0; i < 16; i++) {
         using tensor = Tensor.zeros("uint8", [GIB], { storage: "native" });
         tensor.data.fill(1, 0, 1 << 20);
       }
     })();
-    assert.equal(liveHandles().tensor, undefined);
+    assert.ok((liveHandles().tensor ?? 0) <= before);
     assert.ok(await collectUntil(() => status("VmSize") < size + 8 * GIB));
   });
 });
