@@ -8,11 +8,11 @@ import { type Case, THREADS } from "./cases.ts";
 
 /** Loads a case as `InferenceSession.create` does, but gives its OrtSession away. */
 export async function openSession(model: Case): Promise<{ session: InferenceSession; pointer: Pointer }> {
-  const { pointer, weights } = await createNativeSession(model.path, { intraOpNumThreads: THREADS });
+  const { pointer, weights, handle } = await createNativeSession(model.path, { intraOpNumThreads: THREADS });
   const core = new SessionCore(pointer, model.name);
   const reference = new Reference(model.name, () => {
     core.dispose();
-    return releaseNativeSession(pointer);
+    return releaseNativeSession(handle.take()!);
   });
   return { session: makeSession(core, weights, reference), pointer };
 }
