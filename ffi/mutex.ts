@@ -2,15 +2,15 @@ import { libc } from "./libc.ts";
 import { mapMemory, unmapMemory } from "./native_memory.ts";
 import type { Pointer } from "./mod.ts";
 
-/** Bytes to set aside for a `pthread_mutex_t` (40 on x64, 48 on arm64). */
-export const MUTEX_BYTE_LENGTH = 64;
-
 const EBUSY = 16, EOWNERDEAD = 130, PTHREAD_MUTEX_ROBUST = 1;
 
 /** What {@linkcode tryLock} found: taken by us, held by a living thread, or left behind by a dead one (now ours). */
 export type TryLock = "locked" | "busy" | "owner-died";
 
-/** Makes zeroed native memory a robust mutex: when the thread that holds it ends, the kernel tells the next taker. */
+/**
+ * Makes 64 bytes of zeroed native memory (a `pthread_mutex_t` takes 40 on x64, 48 on arm64) a robust mutex: when the
+ * thread that holds it ends, the kernel tells the next taker.
+ */
 export function initMutex(mutex: Pointer): void {
   const attributes = mapMemory(64);
   libc().pthread_mutexattr_init(attributes.pointer);

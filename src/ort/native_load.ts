@@ -8,7 +8,7 @@ import { MemoryError, type NativeError, OrtError } from "../errors.ts";
 import { ort } from "./environment.ts";
 import { createNativeOptions } from "./native_options.ts";
 import type { NativeSessionOptions } from "./session_options.ts";
-import { readStatus } from "./status.ts";
+import { OUT_OF_MEMORY, readStatus } from "./status.ts";
 
 const HEADER = 64;
 
@@ -18,9 +18,7 @@ export type LoadSource = { readonly path: string } | { readonly bytes: Uint8Arra
 /** Maps onnxruntime's many words for a bad model to what a caller can act on. */
 function loadError(status: Pointer, name: string): NativeError {
   const { code, message } = readStatus(status), text = `Cannot load model ${name}: ${message}`;
-  if (/bad_alloc|bad allocation|Failed to allocate memory|out of memory/i.test(message)) {
-    return new MemoryError("OUT_OF_MEMORY", text);
-  }
+  if (OUT_OF_MEMORY.test(message)) return new MemoryError("OUT_OF_MEMORY", text);
   if (/external data|external_data|External initializer|data file|file_length|mapped file/i.test(message)) {
     return new OrtError("EXTERNAL_DATA", text);
   }

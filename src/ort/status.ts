@@ -20,7 +20,8 @@ const CODES: readonly OrtErrorCode[] = [
   "ORT_NOT_FOUND",
 ];
 
-const OUT_OF_MEMORY = /bad_alloc|bad allocation|Failed to allocate memory|out of memory/i;
+/** How onnxruntime says, in whichever status, that there is no memory left. */
+export const OUT_OF_MEMORY: RegExp = /bad_alloc|bad allocation|Failed to allocate memory|out of memory/i;
 
 /** Reads and releases a status that is not success. */
 export function readStatus(status: Pointer): { readonly code: OrtErrorCode; readonly message: string } {
@@ -31,7 +32,7 @@ export function readStatus(status: Pointer): { readonly code: OrtErrorCode; read
 }
 
 /** The error for a status that is not success; releases it. */
-export function statusError(status: Pointer, doing: string): NativeError {
+function statusError(status: Pointer, doing: string): NativeError {
   const { code, message } = readStatus(status);
   if (OUT_OF_MEMORY.test(message)) return new MemoryError("OUT_OF_MEMORY", `Cannot ${doing}: ${message}`);
   return new OrtError(code, `Cannot ${doing}: ${message}`);

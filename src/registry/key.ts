@@ -54,7 +54,7 @@ async function digest(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
 }
 
 /** The key of a model in a file: one for every path to it, another once it is written to, another for other options. */
-export function fileKey(model: string | URL, options: SessionOptions & AcquireOptions): ModelKey {
+function fileKey(model: string | URL, options: SessionOptions & AcquireOptions): ModelKey {
   const path = modelPath(model), alias = aliasOf(model, options), optionsKey = sessionOptionsKey(options);
   const key = options.key === undefined ? `${modelIdentity(path).key}\n${optionsKey}` : alias;
   return {
@@ -72,7 +72,7 @@ export function fileKey(model: string | URL, options: SessionOptions & AcquireOp
 }
 
 /** The key of a model's bytes: their digest, so that equal bytes are one model. Copies them. */
-export async function bytesKey(model: Uint8Array, options: SessionOptions & AcquireOptions): Promise<ModelKey> {
+async function bytesKey(model: Uint8Array, options: SessionOptions & AcquireOptions): Promise<ModelKey> {
   const bytes = new Uint8Array(model), optionsKey = sessionOptionsKey(options);
   const label = options.key ?? `sha256:${await digest(bytes)}${optionsKey && ` ${optionsKey}`}`;
   const key = options.key === undefined ? label : named(options.key);

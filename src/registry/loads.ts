@@ -190,7 +190,7 @@ export class Loads {
     if (!this.#isLoading(slot, generation)) return;
     table.setU64(slot, SLOT_U64.load, 0n);
     if (table.references(slot) === 0) return this.#store.free(slot);
-    writeText(table, slot, { ...load.text, label: load.text.label, failure: describeFailure(error) });
+    writeText(table, slot, { ...load.text, failure: describeFailure(error) });
     table.setF64(slot, SLOT_F64.bytes, 0);
     this.#errors.set(slot, { generation, error });
     table.setState(slot, SLOT_STATE.failed);

@@ -3,15 +3,20 @@ import { expiry, totalBytes } from "./eviction.ts";
 import type { ModelInfo, RegistryMetrics } from "./registry_types.ts";
 import { sourceName } from "./residents.ts";
 import { readText } from "./slot_text.ts";
-import { METRIC, type RegistryTable, SLOT_F64, SLOT_U32 } from "./table.ts";
+import { METRIC, type RegistryTable, SLOT_F64, SLOT_STATE, SLOT_U32 } from "./table.ts";
 
-const STATE_NAMES = { 1: "loading", 2: "ready", 5: "retired" } as const;
+/** The states that users see; models in any other are not listed. */
+const STATE_NAMES: Readonly<Record<number, ModelInfo["state"]>> = {
+  [SLOT_STATE.loading]: "loading",
+  [SLOT_STATE.ready]: "ready",
+  [SLOT_STATE.retired]: "retired",
+};
 
 /** The models of a table that are there or being loaded. */
 export function listModels(table: RegistryTable): ModelInfo[] {
   return exclusively(() =>
     [...table.used()].flatMap((slot): ModelInfo[] => {
-      const state = STATE_NAMES[table.state(slot) as keyof typeof STATE_NAMES];
+      const state = STATE_NAMES[table.state(slot)];
       if (state === undefined) return [];
       return [{
         key: readText(table, slot).label,

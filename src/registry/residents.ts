@@ -103,9 +103,4 @@ export class Residents {
   forgetStale(): void {
     for (const resident of [...this.#bySlot.values()]) if (!resident.isCurrent(this.#table)) this.forget(resident);
   }
-
-  /** All of them. */
-  values(): Iterable<Resident> {
-    return this.#bySlot.values();
-  }
 }

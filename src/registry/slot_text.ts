@@ -19,7 +19,7 @@ export interface SlotText {
 }
 
 /** A 32-bit FNV-1a hash of a text's UTF-16 units, to pass most others over. */
-export function hashText(text: string): number {
+function hashText(text: string): number {
   let hash = 0x811c9dc5;
   for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
   return hash >>> 0;

@@ -18,7 +18,7 @@ import { processBlock } from "../../ffi/process/shared.ts";
 import { rangeError } from "../errors.ts";
 
 /** Models that one registry can hold. */
-export const CAPACITY = 16384;
+const CAPACITY = 16384;
 
 /** What a slot holds. A slot that failed waits until every waiter has read why; a retired one until nobody uses it. */
 export const SLOT_STATE = { free: 0, loading: 1, ready: 2, evicting: 3, failed: 4, retired: 5 } as const;
