@@ -42,7 +42,8 @@ function validated(options: Configuration): Configuration {
     throw typeError("INVALID_ARGUMENT", `Cannot configure ${key}: a path wanted, ${JSON.stringify(value)} found`);
   }
   if (options.allowSpinning !== undefined && typeof options.allowSpinning !== "boolean") {
-    throw typeError("INVALID_ARGUMENT", `Cannot configure allowSpinning: a boolean wanted`);
+    const found = String(options.allowSpinning);
+    throw typeError("INVALID_ARGUMENT", `Cannot configure allowSpinning: a boolean wanted, ${found} found`);
   }
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
 }
@@ -56,8 +57,10 @@ function settle(options: Configuration): EffectiveConfiguration {
       const cores = navigator.hardwareConcurrency;
       const effective = { threads: cores, maxConcurrentRuns: Math.max(2, cores), allowSpinning: false, ...options };
       const text = new TextEncoder().encode(JSON.stringify(effective));
-      if (text.length > BLOCK_BYTE_LENGTH - HEADER) {
-        throw rangeError("OUT_OF_RANGE", "Cannot configure: paths too long");
+      const most = BLOCK_BYTE_LENGTH - HEADER;
+      if (text.length > most) {
+        const message = `Cannot configure: at most ${most} bytes of options wanted, ${text.length} found`;
+        throw rangeError("OUT_OF_RANGE", message);
       }
       bytes.set(text, HEADER);
       length[0] = text.length;
@@ -69,8 +72,9 @@ function settle(options: Configuration): EffectiveConfiguration {
 /**
  * Sets what holds for the whole process, once, before anything is loaded.
  *
- * @throws {TypeError} with code `ALREADY_CONFIGURED` when the process was configured otherwise, or used before.
- * @throws {RangeError} with code `OUT_OF_RANGE` when a count is not a whole number from 1 to 1024.
+ * @throws {TypeError} with code `ALREADY_CONFIGURED` when the process was configured otherwise, or used before;
+ * `INVALID_ARGUMENT` for an option that is unknown or of a wrong type.
+ * @throws {RangeError} with code `OUT_OF_RANGE` when a count is not a whole number from 1 to 1024, or a path too long.
  *
  * @example
  * ```ts

@@ -40,7 +40,8 @@ function appendCuda(target: Pointer, keys: CStrings, values: CStrings, length: n
   const options = pointerIn()!;
   try {
     if (length) {
-      check(api.UpdateCUDAProviderOptions(options, keys.pointers, values.pointers, BigInt(length)), "set them");
+      const status = api.UpdateCUDAProviderOptions(options, keys.pointers, values.pointers, BigInt(length));
+      check(status, "set CUDA options");
     }
     check(api.SessionOptionsAppendExecutionProvider_CUDA_V2(target, options), "add the CUDA provider");
   } finally {
@@ -54,7 +55,8 @@ function appendTensorRT(target: Pointer, keys: CStrings, values: CStrings, lengt
   const options = pointerIn()!;
   try {
     if (length) {
-      check(api.UpdateTensorRTProviderOptions(options, keys.pointers, values.pointers, BigInt(length)), "set them");
+      const status = api.UpdateTensorRTProviderOptions(options, keys.pointers, values.pointers, BigInt(length));
+      check(status, "set TensorRT options");
     }
     check(api.SessionOptionsAppendExecutionProvider_TensorRT_V2(target, options), "add the TensorRT provider");
   } finally {
