@@ -4,6 +4,7 @@ import { ffi, type Pointer } from "./mod.ts";
 /** `mmap` and `mprotect` protections. */
 export const PROT = { READ: 1, WRITE: 2, EXEC: 4 } as const;
 const MAP_PRIVATE = 2, MAP_ANONYMOUS = 0x20, MAP_NORESERVE = 0x4000;
+/** `(void *)-1` lies above it, as no address of a process does. */
 const MAP_FAILED = 2n ** 63n;
 
 /** Zeroed native memory: an anonymous mapping of whole pages, which cost nothing until they are touched. */

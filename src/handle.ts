@@ -1,12 +1,12 @@
 import { LEDGER, note, strike } from "../ffi/process/ledger.ts";
 import { ffi, type Pointer } from "../ffi/mod.ts";
 
-/** Something native that somebody has to release. */
+/** How the native thing behind a {@linkcode Handle} is released. */
 export interface HandleOptions {
   /** The C function that releases it, and its second argument if it takes one. */
   readonly release: Pointer;
   readonly releaseArgument?: bigint;
-  /** Whether what else this thread holds may depend on it. */
+  /** Whether what else this thread holds may depend on it: when the thread ends, it is then released after that. */
   readonly last?: boolean;
 }
 

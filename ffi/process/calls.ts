@@ -6,6 +6,7 @@ import { type Lane, poolProblem, REQUEST_BYTE_LENGTH, submitter } from "./pool.t
 import { Watch } from "./watch.ts";
 
 const WORDS = REQUEST_BYTE_LENGTH / 8, HALVES = REQUEST_BYTE_LENGTH / 4;
+/** Positions in a request, whose layout pool.ts describes: RESULT in its 64-bit words, the others in its 32-bit words. */
 const RESULT = 9, MAILBOX = 20, STATE = 21, WATCH = 24;
 const MSG_DONTWAIT = 0x40, MSG_NOSIGNAL = 0x4000;
 

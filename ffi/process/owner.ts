@@ -5,7 +5,8 @@
  * the mailbox's ends (i32 fds); +76 ledger entries in use; +80 the slab of requests; +88 the ledger; +96 the ledger's
  * capacity; +104 the inode of the mailbox's readable end; +112 the reaper's index + 1;
  * +116 how many threads have had this entry; +120, in the first entry only, how many entries were ever used; +124
- * whether a message that wakes it is on its way; +136 the reaper's generation.
+ * whether a message that wakes it is on its way; +128 zero for ever, what such a message says; +136 the reaper's
+ * generation.
  *
  * @module
  */

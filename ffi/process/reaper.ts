@@ -22,7 +22,9 @@ import {
 import { ensureThreads, REQUEST_BYTE_LENGTH } from "./pool.ts";
 import { exclusively } from "./shared.ts";
 
+/** In place of a descriptor that was closed, or left to whoever has its number now. */
 const GIVEN_UP = 0xffffffff;
+/** Positions in a request's 32-bit words: see pool.ts. */
 const SUBMITTED = 22, FINISHED = 23, HALVES = REQUEST_BYTE_LENGTH / 4;
 
 /** Whether an owner's thread is alive; notes it when it is not. */

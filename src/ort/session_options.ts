@@ -22,7 +22,10 @@ export interface SessionOptions {
   graphOptimizationLevel?: "disabled" | "basic" | "extended" | "all";
   /** Values for symbolic dimensions, by the dimension's name. */
   freeDimensionOverrides?: Record<string, number>;
-  /** Where operators run, best first. Default: `["cpu"]`, which is always the last resort. */
+  /**
+   * Where operators run, best first: `"cuda"`, `"tensorrt"` and the like, or a name as onnxruntime spells it. Default:
+   * `["cpu"]`, which is always the last resort.
+   */
   executionProviders?: readonly (string | { name: string; options: Record<string, string> })[];
   /** Whether activations come from an arena that keeps its memory. Default: `true`. */
   enableCpuMemArena?: boolean;
@@ -38,7 +41,7 @@ export interface SessionOptions {
   onProgress?: (progress: LoadProgress) => void;
 }
 
-/** The options that make a native session what it is: not who waits for it, nor how it logs. */
+/** The options that onnxruntime hears of: not who waits for the session, nor who is told how far it is. */
 export type NativeSessionOptions = Omit<SessionOptions, "signal" | "onProgress">;
 
 const EXECUTION_MODES = ["sequential", "parallel"] as const;
@@ -153,7 +156,7 @@ export function isCpuOnly({ executionProviders }: SessionOptions): boolean {
   return providersKey(executionProviders).length === 0;
 }
 
-/** The same text for options that make the same native session; empty for the defaults. */
+/** The same text for options that make the same native session, however it logs; empty for the defaults. */
 export function sessionOptionsKey(options: SessionOptions): string {
   const parts: [string, unknown][] = [
     ["intra", options.intraOpNumThreads],

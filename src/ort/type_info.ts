@@ -30,7 +30,7 @@ const UNSUPPORTED: Readonly<Record<number, string>> = {
   22: "int4",
 };
 
-/** The contract's name for an element type of ONNX; a description for one that Coload has no array for. */
+/** The dtype of an element type of ONNX; a description for one that Coload has no array for. */
 export function dtypeName(elementType: number): DType | (string & Record<never, never>) {
   return dtypeOfOnnx(elementType) ?? UNSUPPORTED[elementType] ?? `element type ${elementType}`;
 }

@@ -16,6 +16,7 @@ import { HEADER, KIND, METRIC, RegistryTable, SLOT_F64, SLOT_STATE, SLOT_U32, SL
 
 /** How often a thread that keeps models looks for what others left behind, at least. */
 const SWEEP_MS = 1000;
+/** 32-bit words and 64-bit words of a slot, for {@linkcode ModelStore.acquire}, which looks straight into the table. */
 const STATE_STRIDE = 32, TIME_STRIDE = 16;
 
 /** What evicting one model gave back. */
