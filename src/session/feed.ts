@@ -2,7 +2,7 @@ import { ffi } from "../../ffi/mod.ts";
 import { typeError } from "../errors.ts";
 import { createStringValue, createTensorValue } from "../ort/value.ts";
 import type { NumericData, NumericDType } from "../tensor/dtype.ts";
-import { type HeapStorage, storageOf } from "../tensor/internal.ts";
+import { type HeapStorage, shapeOf, storageOf } from "../tensor/internal.ts";
 import { equalShapes } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Frame } from "./frame.ts";
@@ -58,13 +58,14 @@ export function checkFeed(port: Port, tensor: Tensor): void {
  */
 export function bindFeed(frame: Frame, position: number, port: Port, tensor: Tensor, stage: number = position): void {
   if (tensor.dtype !== port.dtype || port.info.kind !== "tensor") checkFeed(port, tensor);
-  const storage = storageOf(tensor), { shape } = tensor;
+  const storage = storageOf(tensor);
   storage.checkReadable();
-  if (shape !== frame.checkedShapes[stage]) {
-    checkShape(port, shape);
-    if (!equalShapes(shape, frame.checkedShapes[stage])) frame.expected.forget();
-    frame.checkedShapes[stage] = shape;
+  if (!equalShapes(shapeOf(tensor), frame.checkedShapes[stage])) {
+    checkShape(port, shapeOf(tensor));
+    frame.expected.forget();
+    frame.checkedShapes[stage] = shapeOf(tensor);
   }
+  const shape = frame.checkedShapes[stage]!;
   if (storage.kind !== "heap") {
     frame.putInput(position, valueOf(tensor, storage));
     storage.pinRead();

@@ -2,8 +2,17 @@ import { ffi } from "../../ffi/mod.ts";
 import { disposedError, rangeError, typeError } from "../errors.ts";
 import { createTensorValue } from "../ort/value.ts";
 import type { NumericData, NumericDType } from "../tensor/dtype.ts";
-import { arrayOf, elementByteLength, heapStorage, makeTensor, type Storage, storageOf } from "../tensor/internal.ts";
+import {
+  arrayOf,
+  elementByteLength,
+  heapStorage,
+  makeTensor,
+  shapeOf,
+  type Storage,
+  storageOf,
+} from "../tensor/internal.ts";
 import type { NativeStorage } from "../tensor/native_storage.ts";
+import { equalShapes } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Extent } from "./expected_extents.ts";
 import { LEND_FROM } from "./feed.ts";
@@ -91,10 +100,11 @@ function liesIn(storage: Storage, data: NumericData): boolean {
 function placeGiven(frame: Frame, position: number, index: number, port: Port, target: Tensor): OutputPlace {
   const storage = storageOf(target);
   checkTarget(port, target, storage, frame.asynchronous);
-  if (target.shape !== frame.checkedTargets[index]) {
-    checkTargetShape(port, target.shape);
-    frame.checkedTargets[index] = target.shape;
+  if (!equalShapes(shapeOf(target), frame.checkedTargets[index])) {
+    checkTargetShape(port, shapeOf(target));
+    frame.checkedTargets[index] = shapeOf(target);
   }
+  const shape = frame.checkedTargets[index]!;
   frame.targets[position] = target;
   if (storage.kind !== "heap") {
     storage.pinWrite();
@@ -111,11 +121,11 @@ function placeGiven(frame: Frame, position: number, index: number, port: Port, t
   const isFed = data && (isLent(frame, data) || frame.reading.some((storage) => liesIn(storage, data)));
   if (data !== undefined && !isFed) { // what is also a feed is computed apart from it
     frame.lent.push(data);
-    const value = createTensorValue(ffi.of(data), byteLength, target.shape, port.elementType);
+    const value = createTensorValue(ffi.of(data), byteLength, shape, port.elementType);
     frame.putOutput(position, frame.addTransient(value));
     return IN_PLACE;
   }
   const stage = stageOf(frame, index, port, byteLength);
-  frame.putOutput(position, stage.fit(target.shape, byteLength));
+  frame.putOutput(position, stage.fit(shape, byteLength));
   return frame.stagedGivenPlaces[index] ??= new StagedGivenPlace(stage);
 }

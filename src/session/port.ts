@@ -46,8 +46,12 @@ export function describePort(info: ValueInfo, nameAddress: bigint): Port {
 export function matchesShape(port: Port, shape: readonly number[]): boolean {
   const declared = port.info.shape;
   if (declared.length === 0) return true; // a scalar, or a rank that the model leaves open: onnxruntime cannot tell
-  return declared.length === shape.length &&
-    declared.every((size, i) => typeof size !== "number" || size < 0 || size === shape[i]);
+  if (declared.length !== shape.length) return false;
+  for (let i = 0; i < shape.length; i++) {
+    const size = declared[i]!;
+    if (typeof size === "number" && size >= 0 && size !== shape[i]) return false;
+  }
+  return true;
 }
 
 /** @throws {RangeError} INVALID_SHAPE unless the shape is one that the model declares */

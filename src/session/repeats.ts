@@ -1,5 +1,6 @@
 import type { NumericDType } from "../tensor/dtype.ts";
-import { isTensor, storageOf } from "../tensor/internal.ts";
+import { isTensor, shapeOf, storageOf } from "../tensor/internal.ts";
+import { equalShapes } from "../tensor/shape.ts";
 import { LEND_FROM } from "./feed.ts";
 import type { Frame } from "./frame.ts";
 import { Repeat, type RepeatedInput, type RepeatedOutput } from "./repeat.ts";
@@ -53,7 +54,7 @@ function repeatedInputs(frame: Frame, feeds: Feeds): RepeatedInput[] | undefined
   for (const name in feeds) {
     const index = ports.findIndex((port) => port.name === name), tensor = feeds[name];
     const value = frame.inputValues[index], stage = frame.inputStages[index];
-    if (!isTensor(tensor) || tensor.shape !== frame.checkedShapes[index]) return undefined; // a getter gave another one
+    if (!isTensor(tensor) || !equalShapes(shapeOf(tensor), frame.checkedShapes[index])) return undefined; // a getter gave another one
     const storage = storageOf(tensor), { attachment } = storage, heap = storage.kind === "heap";
     if (storage.disposed || storage.byteLength > LEND_FROM || tensor.dtype !== ports[index]!.dtype) return undefined;
     if (value === undefined || value !== (heap ? stage?.value : valueOf(tensor, storage))) return undefined;

@@ -13,7 +13,7 @@ export type { Data, Storage, StorageKind } from "./storage.ts";
 export type { Layout } from "./tensor.ts";
 export { HeapStorage, heapStorage } from "./heap_storage.ts";
 export { adoptedNativeStorage, NativeStorage, zeroedNativeStorage } from "./native_storage.ts";
-export { isTensor, makeTensor, storageOf } from "./tensor.ts";
+export { isTensor, makeTensor, shapeOf, storageOf } from "./tensor.ts";
 
 /** Keeps the tensor's memory while C reads it. @throws {ReferenceError} DISPOSED @throws {TypeError} TENSOR_BUSY while a write pin is on it */
 export function pinRead(tensor: Tensor): void {

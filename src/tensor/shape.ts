@@ -28,6 +28,7 @@ export function copyShape(shape: readonly number[]): number[] {
 
 /** Whether two shapes are the same; no shape is not. */
 export function equalShapes(one: readonly number[] | undefined, other: readonly number[] | undefined): boolean {
+  if (one === other) return one !== undefined;
   if (one === undefined || other === undefined || one.length !== other.length) return false;
   for (let i = 0; i < one.length; i++) if (one[i] !== other[i]) return false;
   return true;

@@ -26,6 +26,8 @@ export interface Layout {
 
 /** What a tensor lies in. */
 export let storageOf: (tensor: Tensor) => Storage;
+/** A tensor's shape as it is kept: not to be shown to users before it is frozen. */
+export let shapeOf: (tensor: Tensor) => readonly number[];
 /** A tensor over a storage, unchecked. The shape must be frozen. */
 export let makeTensor: <D extends DType>(
   dtype: D,
@@ -70,6 +72,7 @@ export class Tensor<D extends DType = DType> implements Disposable {
 
   static {
     storageOf = (tensor) => tensor.#storage;
+    shapeOf = (tensor) => tensor.#shape;
     makeTensor = (dtype, shape, storage, layout) => new Tensor(dtype, shape, true, storage, layout);
     isTensor = (value): value is Tensor => typeof value === "object" && value !== null && #storage in value;
     Object.defineProperty(Tensor.prototype, Symbol.for("nodejs.util.inspect.custom"), {
