@@ -74,7 +74,17 @@ export function disposedError(what: string): WithCode<ReferenceError> {
   return Object.assign(new ReferenceError(`Cannot use ${what}: it was disposed`), { code: "DISPOSED" as const });
 }
 
-/** Something below Coload failed: a library, the system, onnxruntime, the memory. */
+/**
+ * Something below Coload failed: a library, the system, onnxruntime, the memory.
+ *
+ * @example
+ * ```ts
+ * import { models, NativeError } from "@coload/onnx";
+ *
+ * const error = await models.load("no/such/model.onnx").catch((error: unknown) => error);
+ * if (error instanceof NativeError) console.log(error.code); // MODEL_NOT_FOUND
+ * ```
+ */
 export class NativeError extends Error {
   /** The class's name. */
   override readonly name: string = "NativeError";
@@ -88,25 +98,68 @@ export class NativeError extends Error {
   }
 }
 
-/** A shared library is missing, is not what it should be, or is too old. */
+/**
+ * A shared library is missing, is not what it should be, or is too old; or it cannot be installed. The message says
+ * what was tried.
+ *
+ * @example
+ * ```ts
+ * import { capabilities, LibraryError } from "@coload/onnx";
+ *
+ * const { problem } = await capabilities();
+ * console.log(problem instanceof LibraryError ? problem.message : "onnxruntime works");
+ * ```
+ */
 export class LibraryError extends NativeError {
   /** The class's name. */
   override readonly name: string = "LibraryError";
 }
 
-/** The operating system refused something. */
+/**
+ * The operating system refused something.
+ *
+ * @example
+ * ```ts
+ * import { models, SystemError } from "@coload/onnx";
+ *
+ * const error = await models.load("longer than a name may be".repeat(1000)).catch((error: unknown) => error);
+ * console.log(error instanceof SystemError && error.code); // SYSTEM
+ * ```
+ */
 export class SystemError extends NativeError {
   /** The class's name. */
   override readonly name: string = "SystemError";
 }
 
-/** onnxruntime refused a model or a run. */
+/**
+ * onnxruntime refused a model or a run.
+ *
+ * @example
+ * ```ts
+ * import { InferenceSession, OrtError } from "@coload/onnx";
+ *
+ * const error = await InferenceSession.create(new Uint8Array(10)).catch((error: unknown) => error);
+ * console.log(error instanceof OrtError && error.code); // MODEL_INVALID
+ * ```
+ */
 export class OrtError extends NativeError {
   /** The class's name. */
   override readonly name: string = "OrtError";
 }
 
-/** A memory budget or the machine's memory does not hold what was asked for. */
+/**
+ * A memory budget or the machine's memory does not hold what was asked for.
+ *
+ * @example
+ * ```ts
+ * import { MemoryError, ModelRegistry } from "@coload/onnx";
+ *
+ * await using registry = new ModelRegistry({ maxMemoryBytes: 1000 });
+ * const file = new URL(import.meta.resolve("@ricky0123/vad-web/dist/silero_vad_v5.onnx"));
+ * const error = await registry.load(file).catch((error: unknown) => error);
+ * if (error instanceof MemoryError) console.log(error.code, error.neededBytes, error.availableBytes); // MEMORY_BUDGET ...
+ * ```
+ */
 export class MemoryError extends NativeError {
   /** The class's name. */
   override readonly name: string = "MemoryError";

@@ -22,14 +22,14 @@ export interface Capabilities {
   readonly problem: LibraryError | undefined;
   /** Execution providers that the library was built with. */
   readonly providers: readonly string[];
-  /** `"fast"` when C is called at C speed; otherwise why each call costs microseconds. */
+  /** `"fast"` when C is called at C speed; otherwise why each call costs microseconds; `"unknown"` without a library. */
   readonly calls: string;
   /** `"native"` when asynchronous calls run on native threads; otherwise why not. */
   readonly threads: string;
 }
 
 /**
- * What works here. Finds and opens onnxruntime, and does not throw where that fails.
+ * What works here. Finds and opens onnxruntime; where that fails it does not reject, and `problem` says why.
  *
  * @example
  * ```ts

@@ -2,7 +2,10 @@ import { rangeError, typeError } from "../errors.ts";
 
 /** What is done and how far it is, for a progress bar. */
 export interface LoadProgress {
-  /** `find`: onnxruntime and the model's file; `read`: bytes into native memory; `create`: onnxruntime's own work. */
+  /**
+   * `find`: onnxruntime and the model's file; `read`: bytes into native memory; `create`: onnxruntime's own work;
+   * `ready`: all of it is done.
+   */
   readonly phase: "find" | "read" | "create" | "ready";
   /** Bytes of the model, its external data included, where known. */
   readonly totalBytes: number;
@@ -35,9 +38,9 @@ export interface SessionOptions {
   logSeverityLevel?: 0 | 1 | 2 | 3 | 4;
   /** Further session configuration entries, by onnxruntime's own keys. */
   extra?: Record<string, string>;
-  /** Stops the load. */
+  /** Stops the load, which rejects with its reason. */
   signal?: AbortSignal;
-  /** Is told of each phase. */
+  /** Is told of each phase, and every 100 ms that it lasts. What it throws is reported as uncaught; the load goes on. */
   onProgress?: (progress: LoadProgress) => void;
 }
 

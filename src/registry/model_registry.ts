@@ -94,7 +94,7 @@ export class ModelRegistry extends EventTarget implements AsyncDisposable {
     super.addEventListener(type, listener, options);
   }
 
-  /** Changes what is given; for {@linkcode models} in every Worker, and the last call wins. @throws for bad options */
+  /** Changes what is given; for {@linkcode models} in every Worker, and the last call wins. @throws as the constructor */
   configure(options: RegistryOptions): void {
     checkRegistryOptions(options);
     const { ttlMs, maxMemoryBytes, evictionPolicy } = options, { table } = this.#keep.store;
@@ -111,8 +111,10 @@ export class ModelRegistry extends EventTarget implements AsyncDisposable {
    * A counted reference to a model: the one that is there, or that is being loaded, or a new one. The event loop stays
    * free. Bytes are known by their digest.
    *
+   * @returns a session that the caller owns a share of: dispose gives it back
    * @throws as `InferenceSession.create`, the same for all who wait for one load
    * @throws {MemoryError} MEMORY_BUDGET when the budget does not hold it
+   * @throws {ReferenceError} DISPOSED after a registry of the thread's own was
    */
   async load(model: ModelSource, options: SessionOptions & AcquireOptions = {}): Promise<InferenceSession> {
     checkOptionNames(options, ["ttlMs", "key"]);
@@ -135,7 +137,11 @@ export class ModelRegistry extends EventTarget implements AsyncDisposable {
 
   /**
    * A counted reference to a model that is there, at once: by the path as it was given before, without a look at the
-   * disk. `undefined` when it is not there; that counts as no request.
+   * disk. `undefined` when it is not there; that counts as no request. The caller owns a share, as of
+   * {@linkcode ModelRegistry.load}.
+   *
+   * @throws {TypeError} INVALID_ARGUMENT for a URL of no file
+   * @throws {ReferenceError} DISPOSED
    */
   get(model: string | URL, options?: SessionOptions & AcquireOptions): InferenceSession | undefined {
     const alias = options === undefined && typeof model === "string" ? model : aliasOf(model, options);
@@ -168,8 +174,11 @@ export class ModelRegistry extends EventTarget implements AsyncDisposable {
    * each Worker's own; metrics and budget are shared.
    *
    * @param loader gets a signal that aborts when nobody waits any more
+   * @returns a handle that owns a share: dispose gives it back
    * @throws {NativeError} LOADER_FAILED when the loader returns no model; what the loader throws otherwise
    * @throws {MemoryError} MEMORY_BUDGET
+   * @throws {TypeError | RangeError} for a bad key or bad options
+   * @throws {ReferenceError} DISPOSED
    */
   async getOrLoad<T>(
     key: string,
@@ -192,12 +201,12 @@ export class ModelRegistry extends EventTarget implements AsyncDisposable {
     return handleOf<T>(store, await loads.acquire(load, options.signal));
   }
 
-  /** The models that are there or being loaded. */
+  /** The models that are there or being loaded. @throws {ReferenceError} DISPOSED */
   list(): ModelInfo[] {
     return listModels(this.#keep.store.table);
   }
 
-  /** What was counted so far. */
+  /** What was counted so far. @throws {ReferenceError} DISPOSED */
   metrics(): RegistryMetrics {
     return registryMetrics(this.#keep.store.table);
   }
@@ -207,6 +216,7 @@ export class ModelRegistry extends EventTarget implements AsyncDisposable {
    *
    * @param key as {@linkcode ModelRegistry.list} gives it, or a path as it was given to `load`
    * @returns whether there was such a model; resolves when its memory is given back, if nobody uses it
+   * @throws {ReferenceError} DISPOSED
    */
   async unload(key: string): Promise<boolean> {
     const { store } = this.#keep, { table } = store;
@@ -219,12 +229,17 @@ export class ModelRegistry extends EventTarget implements AsyncDisposable {
     return retired.length > 0;
   }
 
-  /** Lets go what has outlived its time, now. */
+  /**
+   * Lets go what has outlived its time, now.
+   *
+   * @returns how many models that were, and the bytes they held, once those are given back
+   * @throws {ReferenceError} DISPOSED
+   */
   evictExpired(): Promise<{ count: number; bytes: number }> {
     return this.#keep.store.sweep();
   }
 
-  /** Lets every model go, as {@linkcode ModelRegistry.unload} does. */
+  /** Lets every model go, as {@linkcode ModelRegistry.unload} does. @throws {ReferenceError} DISPOSED */
   async clear(): Promise<void> {
     await Promise.all(this.#keep.store.retire("clear").map((evicted) => evicted?.released));
   }

@@ -37,7 +37,7 @@ export interface RegistryMetrics {
   readonly totalMemoryBytes: number;
   /** Requests that found the model there, or its load under way. */
   readonly cacheHits: number;
-  /** Requests that began a load. */
+  /** Requests that did not: those that began a load, and those that the budget refused. */
   readonly cacheMisses: number;
   /** Hits over requests; 0 before the first one. */
   readonly hitRate: number;
@@ -45,7 +45,7 @@ export interface RegistryMetrics {
   readonly loads: number;
   /** Models that left. */
   readonly evictions: number;
-  /** Loads that failed. */
+  /** Loads that failed or were refused. */
   readonly loadFailures: number;
 }
 

@@ -16,13 +16,13 @@ import type { Tensors } from "./tensors.ts";
 
 /** A model that can be run, in this process or in another. */
 export interface Model {
-  /** What it wants. */
+  /** What it wants, in the model's order. */
   readonly inputs: readonly ValueInfo[];
-  /** What it gives. */
+  /** What it gives, in the model's order. */
   readonly outputs: readonly ValueInfo[];
-  /** Runs it while the event loop goes on. */
+  /** Runs it while the event loop goes on. The caller owns what comes out. @throws as {@linkcode InferenceSession.run} */
   run(feeds: Feeds, options?: RunOptions): Promise<Tensors>;
-  /** Runs it on the calling thread. */
+  /** Runs it on the calling thread. The caller owns what comes out. @throws as {@linkcode InferenceSession.runSync} */
   runSync(feeds: Feeds, options?: RunSyncOptions): Tensors;
 }
 

@@ -16,7 +16,7 @@ const PROGRESS_MS = 100;
 
 /** What a session's weights take, and how that is known. */
 export interface WeightMemory {
-  /** How many. */
+  /** The bytes that they take. */
   readonly bytes: number;
   /** `measured` by onnxruntime's arena, `declared` by a loader, or `estimated` by the file's size. */
   readonly source: "measured" | "declared" | "estimated";
