@@ -72,13 +72,6 @@ export class HeapStorage extends Storage {
     else (array as Float32Array).set(source as Float32Array, start);
   }
 
-  /** The bytes, wherever they are now: to be read or written at once, neither kept nor shown. Not for strings. */
-  bytes(): Uint8Array<ArrayBuffer> {
-    const { buffer, byteOffset, BYTES_PER_ELEMENT } = this.#array as NumericData;
-    const start = this.#at < 0 ? byteOffset : byteOffset + this.#at * BYTES_PER_ELEMENT;
-    return new Uint8Array(buffer, start, this.byteLength);
-  }
-
   protected override free(): void {
     this.attachment?.[Symbol.dispose]();
     this.attachment = undefined;

@@ -5,14 +5,13 @@
  */
 import { typeError } from "../errors.ts";
 import type { DType, NumericData, NumericDType } from "./dtype.ts";
-import { copiedHeapStorage, HeapStorage } from "./heap_storage.ts";
+import { copiedHeapStorage } from "./heap_storage.ts";
 import { makeTensor, storageOf, type Tensor } from "./tensor.ts";
 
-export { arrayOf, dtypeOfOnnx, elementByteLength, onnxElementType } from "./dtype.ts";
-export type { Data, Storage, StorageKind } from "./storage.ts";
-export type { Layout } from "./tensor.ts";
+export { arrayOf, dtypeOfOnnx, elementByteLength } from "./dtype.ts";
+export type { Storage } from "./storage.ts";
 export { HeapStorage, heapStorage } from "./heap_storage.ts";
-export { adoptedNativeStorage, NativeStorage, zeroedNativeStorage } from "./native_storage.ts";
+export { adoptedNativeStorage, NativeStorage } from "./native_storage.ts";
 export { isTensor, makeTensor, shapeOf, storageOf } from "./tensor.ts";
 
 /** Keeps the tensor's memory while C reads it. @throws {ReferenceError} DISPOSED @throws {TypeError} TENSOR_BUSY while a write pin is on it */
@@ -34,20 +33,6 @@ export function unpinRead(tensor: Tensor): void {
 /** Ends a {@linkcode pinWrite}. */
 export function unpinWrite(tensor: Tensor): void {
   storageOf(tensor).unpinWrite();
-}
-
-/** Refuses a heap tensor whose array is no longer what it was made of. @throws {TypeError} TENSOR_DETACHED */
-export function checkHeap(tensor: Tensor): void {
-  storageOf(tensor).check();
-}
-
-/**
- * A heap tensor's bytes, wherever they are now: to be read or written at once, neither kept nor shown. Not for
- * strings; `undefined` when the tensor does not lie in the heap.
- */
-export function heapBytes(tensor: Tensor): Uint8Array<ArrayBuffer> | undefined {
-  const storage = storageOf(tensor);
-  return storage instanceof HeapStorage ? storage.bytes() : undefined;
 }
 
 /** A heap tensor with a copy of `source`, which must be an array of the dtype's own type, such as a view of native memory. */

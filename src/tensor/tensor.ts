@@ -178,7 +178,7 @@ export class Tensor<D extends DType = DType> implements Disposable {
     return this.#shape;
   }
 
-  /** How many elements lie between neighbours, by dimension. */
+  /** How many elements it is from one to the next along each dimension. */
   get strides(): readonly number[] {
     return this.#strides ??= this.#layout?.strides ?? Object.freeze(rowMajorStrides(this.#shape));
   }
@@ -193,7 +193,7 @@ export class Tensor<D extends DType = DType> implements Disposable {
     return elementCount(this.#shape) * elementByteLength(this.#dtype);
   }
 
-  /** Whether it can be given as an output. */
+  /** Whether nobody may write to it: then it cannot be given as an output. */
   get readOnly(): boolean {
     return this.#layout?.readOnly ?? false;
   }

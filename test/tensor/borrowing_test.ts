@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
 import { runInNewContext } from "node:vm";
-import { checkHeap } from "../../src/tensor/internal.ts";
+import { storageOf } from "../../src/tensor/internal.ts";
 import { Tensor } from "../../src/tensor/tensor.ts";
 
 describe("an array over memory that others may change", () => {
@@ -18,7 +18,7 @@ describe("an array over memory that others may change", () => {
     array[1] = 2;
     const tensor = Tensor.from(array, [2]);
     buffer.resize(0);
-    checkHeap(tensor);
+    storageOf(tensor).check();
     assert.deepEqual([...tensor.data], [0, 2]);
   });
 
@@ -65,15 +65,15 @@ describe("an array whose buffer was transferred", () => {
 
   it("makes its tensor useless", () => {
     const array = new Float32Array(4), tensor = Tensor.from(array);
-    checkHeap(tensor);
+    storageOf(tensor).check();
     structuredClone(array.buffer, { transfer: [array.buffer] });
-    assert.throws(() => checkHeap(tensor), { name: "TypeError", code: "TENSOR_DETACHED" });
+    assert.throws(() => storageOf(tensor).check(), { name: "TypeError", code: "TENSOR_DETACHED" });
     assert.equal(tensor.data.length, 0);
   });
 
   it("does so for strings that were taken away, too", () => {
     const tensor = Tensor.from(["a", "b"], [2], "string");
     tensor.data.pop();
-    assert.throws(() => checkHeap(tensor), { code: "TENSOR_DETACHED" });
+    assert.throws(() => storageOf(tensor).check(), { code: "TENSOR_DETACHED" });
   });
 });

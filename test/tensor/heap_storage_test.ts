@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { heapBytes, heapFromNative } from "../../src/tensor/internal.ts";
-import { Tensor } from "../../src/tensor/tensor.ts";
+import { heapFromNative } from "../../src/tensor/internal.ts";
 
 const shape = (length: number): readonly number[] => Object.freeze([length]);
 
@@ -44,28 +43,5 @@ describe("heapFromNative", () => {
     assert.notEqual(a.data.buffer, b.data.buffer);
     structuredClone(a.data.buffer, { transfer: [a.data.buffer] });
     assert.deepEqual([...b.data], [3]);
-  });
-});
-
-describe("heapBytes", () => {
-  it("shows the bytes before and after the tensor has an array", () => {
-    heapFromNative("float32", shape(1), new Float32Array([9]));
-    const tensor = heapFromNative("float32", shape(2), new Float32Array([1, 2]));
-    const bytes = heapBytes(tensor)!;
-    assert.equal(bytes.byteOffset % 64, 0);
-    assert.deepEqual(new Float32Array(bytes.slice().buffer), new Float32Array([1, 2]));
-    bytes.fill(0);
-    tensor.data[1] = 4;
-    assert.deepEqual(new Float32Array(heapBytes(tensor)!.buffer), new Float32Array([0, 4]));
-  });
-
-  it("shows the part of a buffer that was borrowed", () => {
-    const array = new Int16Array([1, 2, 3]).subarray(1, 2);
-    assert.deepEqual([...heapBytes(Tensor.from(array))!], [2, 0]);
-  });
-
-  it("is of heap tensors alone", () => {
-    using tensor = Tensor.zeros("int8", [1], { storage: "native" });
-    assert.equal(heapBytes(tensor), undefined);
   });
 });
