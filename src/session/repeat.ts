@@ -45,11 +45,11 @@ export interface RepeatedOutput {
  */
 export class Repeat {
   readonly #core: SessionCore;
-  readonly #binding: Handle;
   readonly #inputs: readonly RepeatedInput[];
   readonly #outputs: readonly RepeatedOutput[];
   readonly #wanted: "all" | "named" | "given";
   readonly #options: RunSyncOptions | undefined;
+  #binding: Handle | undefined;
   #runs = 0;
 
   /** @param inputs in the order of the feeds' keys */
@@ -59,24 +59,12 @@ export class Repeat {
     outputs: readonly RepeatedOutput[],
     options: RunSyncOptions | undefined,
   ) {
-    const { api, pointer } = core, wanted = options?.outputs;
+    const wanted = options?.outputs;
     this.#core = core;
     this.#inputs = inputs;
     this.#outputs = outputs;
     this.#options = options;
     this.#wanted = wanted === undefined ? "all" : Array.isArray(wanted) ? "named" : "given";
-    check(api.CreateIoBinding(pointer, scratch().a), "make a binding");
-    const binding = pointerIn()!, release = ffi.pointer(ort().address("ReleaseIoBinding"))!;
-    this.#binding = new Handle("binding", binding, { release });
-    try {
-      for (const { name, value } of inputs) check(api.BindInput(binding, cstring(name), value.pointer), "bind a feed");
-      for (const { name, value } of outputs) {
-        check(api.BindOutput(binding, cstring(name), value.pointer), "bind an output");
-      }
-    } catch (error) {
-      this.dispose();
-      throw error;
-    }
   }
 
   /** How often it was run. */
@@ -123,7 +111,8 @@ export class Repeat {
    */
   run(): Tensors | undefined {
     if (!this.#load()) return undefined;
-    const { api, pointer } = this.#core, status = api.RunWithBinding(pointer, null, this.#binding.pointer);
+    const { api, pointer } = this.#core, binding = this.#binding ?? this.#bind();
+    const status = api.RunWithBinding(pointer, null, binding.pointer);
     this.#runs++;
     if (status === null) return this.#collect();
     api.ReleaseStatus(status); // a whole run fails as well and says why, unless this one expected a wrong shape
@@ -159,9 +148,24 @@ export class Repeat {
     return tensors as unknown as Tensors;
   }
 
+  /** Makes the binding, when it is known that the run comes again. */
+  #bind(): Handle {
+    const { api, pointer } = this.#core;
+    check(api.CreateIoBinding(pointer, scratch().a), "make a binding");
+    const binding = pointerIn()!, release = ffi.pointer(ort().address("ReleaseIoBinding"))!;
+    this.#binding = new Handle("binding", binding, { release });
+    for (const { name, value } of this.#inputs) {
+      check(api.BindInput(binding, cstring(name), value.pointer), "bind an input");
+    }
+    for (const { name, value } of this.#outputs) {
+      check(api.BindOutput(binding, cstring(name), value.pointer), "bind an output");
+    }
+    return this.#binding;
+  }
+
   /** Releases the binding. */
   dispose(): void {
-    const binding = this.#binding.take();
-    if (binding !== null) this.#core.api.ReleaseIoBinding(binding);
+    const binding = this.#binding?.take();
+    if (binding) this.#core.api.ReleaseIoBinding(binding);
   }
 }

@@ -7,11 +7,8 @@ import { Repeat, type RepeatedInput, type RepeatedOutput } from "./repeat.ts";
 import type { Feeds, RunSyncOptions } from "./run_options.ts";
 import { valueOf } from "./tensor_value.ts";
 
-/**
- * Runs of one layout before it is made a {@linkcode Repeat}, which costs as much as some of them. Twice as many each
- * time, where that was not run often before other tensors came.
- */
-const FIRST_PATIENCE = 8, WORTH_IT = 64;
+/** Runs of one layout before it is made a {@linkcode Repeat}: more each time, where other tensors came soon after. */
+const FIRST_PATIENCE = 8, MOST_PATIENCE = 256, SOON = 64;
 
 /** Sees when a frame does the same run again and again. */
 export class Repeats {
@@ -29,14 +26,14 @@ export class Repeats {
   note(frame: Frame, feeds: Feeds, options: RunSyncOptions | undefined): void {
     if (this.#unchanged++ < this.#patience || !frame.core.onCpu) return; // elsewhere a binding copies what is bound
     this.#unchanged = 0;
-    this.#patience *= 2;
+    this.#patience = Math.min(2 * this.#patience, MOST_PATIENCE);
     this.current = repeatOf(frame, feeds, options);
   }
 
   /** Forgets the run before: another one is asked for. */
   forget(): void {
     if (this.current === undefined) return;
-    if (this.current.runs > WORTH_IT) this.#patience = FIRST_PATIENCE;
+    if (this.current.runs > SOON) this.#patience = FIRST_PATIENCE;
     this.current.dispose();
     this.current = undefined;
   }
