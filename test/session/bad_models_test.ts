@@ -82,11 +82,15 @@ describe("a model that cannot be loaded", () => {
     await refusesBoth(unsupportedOperator(), "MODEL_UNSUPPORTED");
   });
 
-  it("is in a folder that may not be searched", { skip: process.getuid?.() === 0 && "root may read everything" }, async () => {
-    using folder = new TemporaryFolder();
-    mkdirSync(folder.join("closed"), { mode: 0o600 });
-    await refuses(folder.join("closed", "model.onnx"), "SYSTEM", "SystemError");
-  });
+  it(
+    "is in a folder that may not be searched",
+    { skip: process.getuid?.() === 0 && "root may read everything" },
+    async () => {
+      using folder = new TemporaryFolder();
+      mkdirSync(folder.join("closed"), { mode: 0o600 });
+      await refuses(folder.join("closed", "model.onnx"), "SYSTEM", "SystemError");
+    },
+  );
 });
 
 describe("external data", () => {
