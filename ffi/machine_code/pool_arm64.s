@@ -7,14 +7,32 @@ start:                          // void *start(struct lane *x0)
 1:
     ldr w12, [x19, #64]         // lane->looks: how often to look for a request before sleeping
     cbz w12, 9f
+    add x10, x19, #68
+    ldar w9, [x10]              // lane->lookers: one is enough
+    cbnz w9, 9f
+15:
+    ldaxr w9, [x10]
+    add w9, w9, #1
+    stlxr w11, w9, [x10]
+    cbnz w11, 15b
+    add x13, x19, #72
 8:
-    ldr w9, [x19, #68]          // lane->queued
-    ldr w10, [x19, #72]         // lane->taken
-    cmp w9, w10
-    b.ne 9f
+    ldar x20, [x13]             // lane->handed
+    cbnz x20, 16f
     yield
     subs w12, w12, #1
     b.ne 8b
+16:
+    ldaxr w9, [x10]
+    sub w9, w9, #1
+    stlxr w11, w9, [x10]
+    cbnz w11, 16b
+    dmb ish
+17:
+    ldaxr x20, [x13]            // whoever hands over after this sees that nobody looks, and takes it back
+    stlxr w11, xzr, [x13]
+    cbnz w11, 17b
+    cbnz x20, 18f
 9:
     ldr w0, [x19, #16]
     add x1, sp, #32
@@ -23,14 +41,10 @@ start:                          // void *start(struct lane *x0)
     blr x16                     // read(lane->readable, &request, 8)
     cmp x0, #8
     b.ne 2f
-    add x10, x19, #72
-10:
-    ldaxr w9, [x10]             // lane->taken + 1
-    add w9, w9, #1
-    stlxr w11, w9, [x10]
-    cbnz w11, 10b
     ldr x20, [sp, #32]
     cbz x20, 2f                 // a null request ends one thread
+18:
+    str x20, [sp, #32]          // what the mailbox is told
     add x10, x19, #24
 5:
     ldaxr w9, [x10]             // lane->running + 1
@@ -95,12 +109,34 @@ submit:                         // ssize_t submit(struct request *x0, struct lan
     add w9, w9, #1
     stlxr w11, w9, [x10]
     cbnz w11, 13b
+    dmb ish
     add x10, x1, #68
+    ldar w9, [x10]              // lane->lookers
+    cbz w9, 14f
+    add x13, x1, #72
+19:
+    ldaxr x9, [x13]             // lane->handed, unless another request is
+    cbnz x9, 21f
+    stlxr w11, x0, [x13]
+    cbnz w11, 19b
+    dmb ish
+    ldar w9, [x10]
+    cbnz w9, 22f                // still looking: it will find it
+20:
+    ldaxr x9, [x13]
+    stlxr w11, xzr, [x13]
+    cbnz w11, 20b
+    cbz x9, 22f
+    str x9, [sp, #16]           // nobody has found it: into the pipe
+    b 14f
+21:
+    clrex
+    b 14f
+22:
+    mov x0, #8
+    ldp x29, x30, [sp], #32
+    ret
 14:
-    ldaxr w9, [x10]             // lane->queued + 1
-    add w9, w9, #1
-    stlxr w11, w9, [x10]
-    cbnz w11, 14b
     ldr w0, [x1, #40]
     ldr x16, [x1, #8]
     add x1, sp, #16

@@ -10,13 +10,21 @@ start:                          # void *start(struct lane *rdi)
     mov ecx, [rbx+64]           # lane->looks: how often to look for a request before sleeping
     test ecx, ecx
     je 7f
-6:
-    mov eax, [rbx+68]           # lane->queued
-    cmp eax, [rbx+72]           # lane->taken
+    cmp dword ptr [rbx+68], 0   # lane->lookers: one is enough
     jne 7f
+    lock inc dword ptr [rbx+68]
+6:
+    cmp qword ptr [rbx+72], 0   # lane->handed
+    jne 8f
     pause
     dec ecx
     jne 6b
+8:
+    lock dec dword ptr [rbx+68]
+    xor ebp, ebp
+    xchg [rbx+72], rbp          # whoever hands over after this sees that nobody looks, and takes it back
+    test rbp, rbp
+    jne 9f
 7:
     mov edi, [rbx+16]
     lea rsi, [rsp+24]
@@ -24,10 +32,11 @@ start:                          # void *start(struct lane *rdi)
     call [rbx]                  # read(lane->readable, &request, 8)
     cmp rax, 8
     jne 2f
-    lock inc dword ptr [rbx+72] # lane->taken
     mov rbp, [rsp+24]
     test rbp, rbp
     je 2f                       # a null request ends one thread
+9:
+    mov [rsp+24], rbp           # what the mailbox is told
     lock inc dword ptr [rbx+24] # lane->running
     cmp dword ptr [rbx+20], 0   # lane->exiting: start nothing more
     jne 2f
@@ -67,7 +76,21 @@ start:                          # void *start(struct lane *rdi)
 .globl submit
 submit:                         # ssize_t submit(struct request *rdi, struct lane *rsi)
     lock inc dword ptr [rdi+88] # request->submitted: no thread can end between this and the write
-    lock inc dword ptr [rsi+68] # lane->queued
+    cmp dword ptr [rsi+68], 0   # lane->lookers
+    je 4f
+    xor eax, eax
+    lock cmpxchg [rsi+72], rdi  # lane->handed, unless another request is
+    jne 4f
+    cmp dword ptr [rsi+68], 0
+    jne 3f                      # still looking: it will find it
+    xor edi, edi
+    xchg [rsi+72], rdi
+    test rdi, rdi
+    jne 4f                      # nobody has found it: into the pipe
+3:
+    mov eax, 8
+    ret
+4:
     push rdi
     mov edi, [rsi+40]
     mov rax, [rsi+8]
@@ -81,7 +104,7 @@ leave:                          # void leave(int edi, struct lane *rsi), for on_
     mov eax, 1
     xchg [rsi+20], eax          # lane->exiting = 1
     cmp dword ptr [rsi+24], 0
-    je 3f
+    je 5f
     jmp [rsi+32]                # a call is running: _exit(status), before anything under it is destroyed
-3:
+5:
     ret

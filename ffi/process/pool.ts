@@ -7,7 +7,7 @@
  * 3 done), +88 submitted (u32), +92 finished (u32, the pool's last touch), +96 watch (0 not watched, 1 watched, 2 seen
  * by the pool as done). A lane: +0 &read, +8 &write, +16 the pipe's readable end (i32), +20 exiting, +24 running,
  * +32 &_exit, +40 the pipe's writable end (i32), +44 threads, +64 looks (how often an idle thread looks for a request
- * before it sleeps), +68 queued, +72 taken.
+ * before it sleeps), +68 lookers (threads that look), +72 handed (a request for whoever looks, past the pipe).
  *
  * @module
  */

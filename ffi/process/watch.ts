@@ -2,7 +2,7 @@ import { submitter } from "./pool.ts";
 
 /** Calls within so many ms of each other are a loop that awaits one after the other. */
 const LOOP_MS = 0.2;
-/** How often an idle thread of the pool looks for the next request of such a loop before it sleeps: about 50 us. */
+/** How often an idle thread of the pool looks for the next request of such a loop before it sleeps: about 100 us. */
 const POOL_LOOKS = 2000;
 /** Calls that are seen to end before the event loop gets a turn all the same. */
 const CALLS_PER_TURN = 64;
@@ -21,6 +21,7 @@ export class Watch {
   #last = 0;
   #sinceTurn = 0;
   #misses = 0;
+  #armed = false;
   #pause = 0;
   #nextPause = FIRST_PAUSE;
 
@@ -30,9 +31,10 @@ export class Watch {
     const now = performance.now(), inLoop = now - this.#last < LOOP_MS;
     this.#last = now;
     if (this.#pause > 0) this.#pause--;
-    const isOn = inLoop && this.#pause === 0;
-    submitter().looks[0] = isOn ? POOL_LOOKS : 0;
-    return isOn && pending === 0 && this.#sinceTurn < CALLS_PER_TURN;
+    const isOn = inLoop && this.#pause === 0, wasArmed = this.#armed;
+    submitter().looks[0] = isOn ? POOL_LOOKS : 0; // after the call that begins now: the next one finds somebody looking
+    this.#armed = isOn;
+    return isOn && wasArmed && pending === 0 && this.#sinceTurn < CALLS_PER_TURN;
   }
 
   /** Notes whether a watched call was seen to end. */
@@ -47,6 +49,7 @@ export class Watch {
       this.#pause = this.#nextPause;
       this.#nextPause = Math.min(LONGEST_PAUSE, this.#nextPause * 2);
       submitter().looks[0] = 0;
+      this.#armed = false;
     }
   }
 

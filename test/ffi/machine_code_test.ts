@@ -58,7 +58,7 @@ describe("the pool's machine code", () => {
       const sources = [here("./pool_harness.c"), here(`../../ffi/machine_code/pool_${arch}.s`)];
       tool(compiler, "-O1", "-static", "-pthread", "-Wl,-z,noexecstack", "-o", program, ...sources);
       const [command = program, ...args] = [...emulator, program];
-      assert.equal(tool(command, ...args), "128000 queued, 128000 taken, exiting 1\n");
+      assert.equal(tool(command, ...args), "128000 submitted, none left, exiting 1\n");
     });
   }
 });
