@@ -38,7 +38,7 @@ function release({ core, reference, handle }: Held): void {
   const pointer = handle.take();
   if (pointer === null) return;
   core.api.ReleaseIoBinding(pointer);
-  reference.end();
+  reference.untie();
 }
 
 const dropped = new FinalizationRegistry<Held>((held) => {
@@ -117,7 +117,7 @@ export class Binding implements Disposable {
     this.#pointer = pointerIn()!;
     const release = ffi.pointer(ort().address("ReleaseIoBinding"))!;
     this.#handle = new Handle("binding", this.#pointer, { release });
-    reference.begin();
+    reference.tie();
     dropped.register(this, { core, reference, handle: this.#handle }, this.#handle);
     try {
       for (const { port, tensor } of inputs) this.#bindInput(port, tensor);

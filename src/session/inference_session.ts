@@ -182,7 +182,10 @@ export class InferenceSession implements Model, Disposable, AsyncDisposable {
     this.#reference.dispose();
   }
 
-  /** Gives the session up, and resolves when its runs are over and its memory is given back. */
+  /**
+   * Gives the session up, and resolves when its runs are over and its memory is given back. A binding that was not
+   * disposed keeps the memory until it is; that is not waited for.
+   */
   [Symbol.asyncDispose](): Promise<void> {
     dropped.unregister(this.#reference);
     return this.#reference.disposeAsync();

@@ -7,6 +7,7 @@ export class Reference {
   readonly what: string;
   readonly #giveBack: () => void | Promise<void>;
   #running = 0;
+  #ties = 0;
   #disposed = false;
   #done: Promise<void> | undefined;
   #waiter: PromiseWithResolvers<void> | undefined;
@@ -28,17 +29,28 @@ export class Reference {
 
   /** Notes that a run is over. */
   end(): void {
-    if (--this.#running === 0 && this.#disposed) this.#release();
+    if (--this.#running === 0) this.#settle();
+  }
+
+  /** Notes that something goes on needing what is used, such as a binding: nobody waits for its end. */
+  tie(): void {
+    this.#ties++;
+  }
+
+  /** Notes that something needs it no longer. */
+  untie(): void {
+    this.#ties--;
+    this.#settle();
   }
 
   /** Gives the use up, now or when its runs are over. Harmless when repeated. */
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
-    if (this.#running === 0) this.#release();
+    this.#settle();
   }
 
-  /** Gives the use up, and resolves once that has taken effect. */
+  /** Gives the use up, and resolves when its runs are over and, unless something is tied to it, that has taken effect. */
   disposeAsync(): Promise<void> {
     this.dispose();
     if (this.#running === 0) return Promise.resolve(this.#done);
@@ -55,8 +67,9 @@ export class Reference {
     this.dispose();
   }
 
-  #release(): void {
-    this.#done = this.#giveBack() ?? undefined;
+  #settle(): void {
+    if (!this.#disposed || this.#running > 0) return;
+    if (this.#ties === 0) this.#done = this.#giveBack() ?? undefined;
     this.#waiter?.resolve(this.#done);
   }
 }

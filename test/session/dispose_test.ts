@@ -148,3 +148,17 @@ describe("a session dropped without dispose", () => {
     }
   });
 });
+
+describe("awaiting the dispose of a session with a binding", () => {
+  it("does not wait for the binding, which keeps the session until it is disposed", async () => {
+    const session = await open(add());
+    using a = nativeFloats([1, 2]), b = nativeFloats([3, 4]), c = nativeFloats([0, 0]);
+    const binding = session.bind({ a, b }, { c });
+    await session[Symbol.asyncDispose]();
+    binding.runSync();
+    assert.deepEqual([...c.data], [4, 6]);
+    assert.equal(liveHandles().session, 1);
+    binding[Symbol.dispose]();
+    assert.equal(liveHandles().session, undefined);
+  });
+});
