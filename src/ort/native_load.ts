@@ -4,7 +4,7 @@ import { ffi, type Pointer } from "../../ffi/mod.ts";
 import { mapMemory, type NativeMemory, offset, unmapMemory } from "../../ffi/native_memory.ts";
 import { callNative } from "../../ffi/process/calls.ts";
 import { LEDGER, note, strike } from "../../ffi/process/ledger.ts";
-import { MemoryError, type NativeError, OrtError } from "../errors.ts";
+import { MemoryError, type NativeError, OrtError, SystemError } from "../errors.ts";
 import { ort } from "./environment.ts";
 import { createNativeOptions } from "./native_options.ts";
 import type { NativeSessionOptions } from "./session_options.ts";
@@ -26,6 +26,7 @@ function loadError(status: Pointer, name: string): NativeError {
     code === "ORT_NOT_IMPLEMENTED" ||
     /not a registered function|No Op registered|opset|IR version|Could not find an implementation/i.test(message)
   ) return new OrtError("MODEL_UNSUPPORTED", text);
+  if (/system error number \d+/.test(message)) return new SystemError("SYSTEM", text);
   if (code === "ORT_NO_SUCH_FILE") return new OrtError("MODEL_NOT_FOUND", text);
   if (/^ORT_(INVALID_PROTOBUF|INVALID_GRAPH|NO_MODEL|FAIL|INVALID_ARGUMENT|RUNTIME_EXCEPTION)$/.test(code)) {
     return new OrtError("MODEL_INVALID", text);
