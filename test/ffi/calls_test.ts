@@ -67,6 +67,18 @@ describe("wake", () => {
   });
 });
 
+describe("many wakes", () => {
+  it("of a thread that is busy are one message, so that the pool finds room in its mailbox", async () => {
+    let calls = 0;
+    onWake(() => calls++);
+    using _ = holdEventLoop();
+    for (let i = 0; i < 1000; i++) wake(owner().index);
+    while (calls === 0) await setImmediate();
+    assert.equal(await callNative("run", abs, [3n]), 3n);
+    assert.equal(calls, 1);
+  });
+});
+
 describe("a process", () => {
   it("lives as long as calls are pending, and no longer", async () => {
     const { code, stdout, stderr } = await runChild(CHILD, ["pending"]);

@@ -4,11 +4,13 @@ import { readlinkSync } from "node:fs";
 import { before, describe, it } from "node:test";
 import { setImmediate } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
+import { libc } from "../../ffi/libc.ts";
 import { ffi } from "../../ffi/mod.ts";
-import { owner, ownerEntry, STATE, U32 } from "../../ffi/process/owner.ts";
+import { owner, ownerEntry, SLAB_BYTE_LENGTH, STATE, U32, WORD } from "../../ffi/process/owner.ts";
 import { ensureThreads } from "../../ffi/process/pool.ts";
 import { isAlive, reap } from "../../ffi/process/reaper.ts";
 import { processBlock } from "../../ffi/process/shared.ts";
+import { runChild } from "../support/child.ts";
 
 interface Left {
   readonly block: string;
@@ -76,5 +78,21 @@ describe("reap", () => {
     for (; !started.every(({ index }) => isFree(index)); await setImmediate()) await Promise.all([reap(), reap()]);
     assert.equal(released("reaper twice").match(/first /g)!.length, 3);
     assert.equal(released("reaper twice").match(/last /g)!.length, 3);
+  });
+
+  it("buries in a process that has started no thread of the pool, and lets it end", async () => {
+    const { code, stdout, stderr } = await runChild(new URL("./children/burying.ts", import.meta.url));
+    assert.deepEqual([code, stdout], [0, "END\n"], stderr);
+  });
+
+  it("goes on with a burial that another reaper was ended in the middle of", async () => {
+    const { worker, index } = await start({ block: "reaper half done", calls: 0, notes: 0 }), entry = ownerEntry(index);
+    const slab = entry.words[WORD.slab]!;
+    await worker.terminate();
+    entry.words[WORD.ledger] = entry.words[WORD.slab] = 0n; // given up already, as are its descriptors
+    libc().close(entry.u32[U32.writeFd]!);
+    entry.u32[U32.writeFd] = entry.u32[U32.readFd] = 0xffffffff;
+    for (; !isFree(index); await setImmediate()) await reap();
+    assert.equal(libc().munmap(ffi.pointer(slab)!, BigInt(SLAB_BYTE_LENGTH)), 0);
   });
 });
