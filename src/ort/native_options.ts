@@ -34,33 +34,47 @@ const GENERIC_NAMES: Readonly<Record<string, string>> = {
   XnnpackExecutionProvider: "XNNPACK",
 };
 
-function appendCuda(target: Pointer, keys: CStrings, values: CStrings, length: number): void {
-  const { api } = ort();
-  check(api.CreateCUDAProviderOptions(scratch().a), "make CUDA options");
-  const options = pointerIn()!;
-  try {
-    if (length) {
-      const status = api.UpdateCUDAProviderOptions(options, keys.pointers, values.pointers, BigInt(length));
-      check(status, "set CUDA options");
-    }
-    check(api.SessionOptionsAppendExecutionProvider_CUDA_V2(target, options), "add the CUDA provider");
-  } finally {
-    api.ReleaseCUDAProviderOptions(options);
-  }
+/** How a provider that has option objects of its own makes, fills, appends and releases one. */
+interface OwnOptions {
+  readonly create: "CreateCUDAProviderOptions" | "CreateTensorRTProviderOptions";
+  readonly update: "UpdateCUDAProviderOptions" | "UpdateTensorRTProviderOptions";
+  readonly append:
+    | "SessionOptionsAppendExecutionProvider_CUDA_V2"
+    | "SessionOptionsAppendExecutionProvider_TensorRT_V2";
+  readonly release: "ReleaseCUDAProviderOptions" | "ReleaseTensorRTProviderOptions";
 }
 
-function appendTensorRT(target: Pointer, keys: CStrings, values: CStrings, length: number): void {
+const OWN_OPTIONS: Readonly<Record<string, OwnOptions>> = {
+  CUDAExecutionProvider: {
+    create: "CreateCUDAProviderOptions",
+    update: "UpdateCUDAProviderOptions",
+    append: "SessionOptionsAppendExecutionProvider_CUDA_V2",
+    release: "ReleaseCUDAProviderOptions",
+  },
+  TensorrtExecutionProvider: {
+    create: "CreateTensorRTProviderOptions",
+    update: "UpdateTensorRTProviderOptions",
+    append: "SessionOptionsAppendExecutionProvider_TensorRT_V2",
+    release: "ReleaseTensorRTProviderOptions",
+  },
+};
+
+function appendWithOwnOptions(
+  target: Pointer,
+  name: string,
+  { create, update, append, release }: OwnOptions,
+  keys: CStrings,
+  values: CStrings,
+  length: number,
+): void {
   const { api } = ort();
-  check(api.CreateTensorRTProviderOptions(scratch().a), "make TensorRT options");
+  check(api[create](scratch().a), `make options of ${name}`);
   const options = pointerIn()!;
   try {
-    if (length) {
-      const status = api.UpdateTensorRTProviderOptions(options, keys.pointers, values.pointers, BigInt(length));
-      check(status, "set TensorRT options");
-    }
-    check(api.SessionOptionsAppendExecutionProvider_TensorRT_V2(target, options), "add the TensorRT provider");
+    if (length) check(api[update](options, keys.pointers, values.pointers, BigInt(length)), `set options of ${name}`);
+    check(api[append](target, options), `add provider ${name}`);
   } finally {
-    api.ReleaseTensorRTProviderOptions(options);
+    api[release](options);
   }
 }
 
@@ -75,8 +89,8 @@ function appendProvider(target: Pointer, given: string, options: Record<string, 
   const entries = Object.entries(options);
   const keys = new CStrings(entries.map(([key]) => key)), values = new CStrings(entries.map(([, value]) => value));
   try {
-    if (name === "CUDAExecutionProvider") return appendCuda(target, keys, values, entries.length);
-    if (name === "TensorrtExecutionProvider") return appendTensorRT(target, keys, values, entries.length);
+    const own = OWN_OPTIONS[name];
+    if (own) return appendWithOwnOptions(target, name, own, keys, values, entries.length);
     const generic = cstring(GENERIC_NAMES[name] ?? name), length = BigInt(entries.length);
     const status = api.SessionOptionsAppendExecutionProvider(target, generic, keys.pointers, values.pointers, length);
     check(status, `add provider ${name}`);
