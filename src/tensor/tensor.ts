@@ -12,7 +12,7 @@ import { gather } from "./gather.ts";
 import { heapStorage } from "./heap_storage.ts";
 import { copyShape, elementCount, isRowMajor, rowMajorStrides, showShape } from "./shape.ts";
 import type { Storage, StorageKind } from "./storage.ts";
-import { borrowArray, dtypeOfArray, holdsBitsOf } from "./typed_arrays.ts";
+import { borrowArray, dtypeOfArray, holdsBitsOf, notAnArray } from "./typed_arrays.ts";
 import { convertValues } from "./values.ts";
 import { zeroedStorage } from "./zeroed_storage.ts";
 
@@ -292,10 +292,4 @@ export class Tensor<D extends DType = DType> implements Disposable {
         "row-major; use contiguous()",
     );
   }
-}
-
-function notAnArray(data: unknown): TypeError {
-  return Array.isArray(data)
-    ? typeError("INVALID_DTYPE", "Cannot make a tensor of a plain array: its dtype must be given")
-    : typeError("INVALID_ARGUMENT", `Cannot make a tensor: a typed array or an array wanted, ${typeof data} found`);
 }

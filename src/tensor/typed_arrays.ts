@@ -58,3 +58,10 @@ function copyArray(array: NumericArray, own: NumericDType): NumericData {
   (copy as Uint8Array).set(array as Uint8Array);
   return copy;
 }
+
+/** The error for what a tensor cannot be made of without a dtype, or at all. */
+export function notAnArray(data: unknown): TypeError {
+  return Array.isArray(data)
+    ? typeError("INVALID_DTYPE", "Cannot make a tensor of a plain array: its dtype must be given")
+    : typeError("INVALID_ARGUMENT", `Cannot make a tensor: a typed array or an array wanted, ${typeof data} found`);
+}
