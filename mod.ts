@@ -43,6 +43,18 @@ export { InferenceSession, type Model, type SessionMemory } from "./src/session/
 export type { WeightMemory } from "./src/session/native_session.ts";
 export type { Feeds, RunOptions, RunSyncOptions } from "./src/session/run_options.ts";
 export type { Tensors } from "./src/session/tensors.ts";
+export { sweepSharedMemory } from "./src/memory/regions.ts";
+export { tensorByteLength } from "./src/tensor/bytes.ts";
+export type { MemoryScope } from "./src/tensor/memory_scope.ts";
+export {
+  type AllocatorMetrics,
+  type AllocatorOptions,
+  type ScopeMetrics,
+  type ScopeOptions,
+  SharedMemoryAllocator,
+} from "./src/tensor/shared_memory_allocator.ts";
+export type { TensorBase } from "./src/tensor/tensor_base.ts";
+export { formatTensorRef, type TensorRef } from "./src/tensor/tensor_ref.ts";
 export { fromBFloat16, toBFloat16 } from "./src/tensor/bfloat16.ts";
 export type { DataOf, DType, DTypeOf, NumericArray } from "./src/tensor/dtype.ts";
 export type { StorageKind } from "./src/tensor/storage.ts";

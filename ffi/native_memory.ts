@@ -3,7 +3,7 @@ import { ffi, type Pointer } from "./mod.ts";
 
 /** `mmap` and `mprotect` protections. */
 export const PROT = { READ: 1, WRITE: 2, EXEC: 4 } as const;
-const MAP_PRIVATE = 2, MAP_ANONYMOUS = 0x20, MAP_NORESERVE = 0x4000;
+const MAP_PRIVATE = 2, MAP_FIXED = 0x10, MAP_ANONYMOUS = 0x20, MAP_NORESERVE = 0x4000, NO_FILE = 2n ** 64n - 1n;
 /** `(void *)-1` lies above it, as no address of a process does. */
 const MAP_FAILED = 2n ** 63n;
 
@@ -33,4 +33,10 @@ export function unmapMemory(memory: NativeMemory): void {
 /** The pointer some bytes into native memory. */
 export function offset(memory: { readonly address: bigint }, byteOffset: number): Pointer {
   return ffi.pointer(memory.address + BigInt(byteOffset))!;
+}
+
+/** Arguments for `mmap` to put zeros in place of whatever is mapped there, which cost nothing until they are touched. */
+export function vacatingArguments(address: bigint, byteLength: bigint): readonly bigint[] {
+  const flags = MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+  return [address, byteLength, BigInt(PROT.READ | PROT.WRITE), BigInt(flags), NO_FILE, 0n];
 }

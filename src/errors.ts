@@ -55,6 +55,16 @@ export type ErrorCode =
   | "EXTERNAL_DATA"
   | "PROVIDER_UNAVAILABLE"
   | "LOADER_FAILED"
+  | "NOT_SHARED"
+  | "INVALID_REFERENCE"
+  | "STALE_REFERENCE"
+  | "FOREIGN_REFERENCE"
+  | "INVALID_BYTES"
+  | "REGION_NOT_FOUND"
+  | "REGION_FORBIDDEN"
+  | "REGION_UNREACHABLE"
+  | "REGION_INVALID"
+  | "REGION_FULL"
   | OrtErrorCode;
 
 type WithCode<E extends Error> = E & { readonly code: ErrorCode };
@@ -72,6 +82,11 @@ export function rangeError(code: ErrorCode, message: string, options?: ErrorOpti
 /** A mistake of the caller's: something used after it was disposed. */
 export function disposedError(what: string): WithCode<ReferenceError> {
   return Object.assign(new ReferenceError(`Cannot use ${what}: it was disposed`), { code: "DISPOSED" as const });
+}
+
+/** A reference to memory that is gone: freed, used again for something else, or never there. */
+export function staleError(message: string, options?: ErrorOptions): WithCode<ReferenceError> {
+  return Object.assign(new ReferenceError(message, options), { code: "STALE_REFERENCE" as const });
 }
 
 /**

@@ -4,7 +4,7 @@ import { LEDGER_ENTRY, owner, U32, WORD } from "./owner.ts";
 
 const WORDS = LEDGER_ENTRY / 8;
 
-/** How the reaper calls an entry's function: with both arguments, or with each pointer of an array that is not null. */
+/** How the reaper calls an entry's function: with both arguments, with each pointer of an array that is not null, or as `mmap`. */
 export const LEDGER = {
   /** `function(a0, a1)` */
   call: 0n,
@@ -12,6 +12,8 @@ export const LEDGER = {
   callLast: 1n,
   /** `function(p)` for each non-null `p` of the array of `a1` pointers at `a0`. */
   callEach: 2n,
+  /** `mmap`, to put zeros in place of the `a1` bytes at `a0`, whose addresses stay taken. */
+  vacate: 3n,
 } as const;
 
 let words: BigUint64Array | undefined;

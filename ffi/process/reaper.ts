@@ -1,7 +1,7 @@
 import { functionPointer, libc } from "../libc.ts";
 import { ffi } from "../mod.ts";
 import { tryLock, unlock } from "../mutex.ts";
-import { offset, unmapMemory } from "../native_memory.ts";
+import { offset, unmapMemory, vacatingArguments } from "../native_memory.ts";
 import { callNative } from "./calls.ts";
 import { LEDGER } from "./ledger.ts";
 import {
@@ -67,6 +67,14 @@ function claim(entry: OwnerEntry): boolean {
   });
 }
 
+/** What an entry's function is called with, each time. */
+function argumentsOf(how: bigint, a0: bigint, a1: bigint): (readonly bigint[])[] {
+  if (how === LEDGER.vacate) return [vacatingArguments(a0, a1)];
+  if (how !== LEDGER.callEach) return [[a0, a1]];
+  const items = new BigUint64Array(ffi.view(offset({ address: a0 }, 0), Number(a1) * 8)).slice();
+  return [...items].filter((item) => item !== 0n).map((item) => [item]);
+}
+
 async function releaseLedger(entry: OwnerEntry): Promise<void> {
   const used = entry.u32[U32.ledgerUsed]!, address = entry.words[WORD.ledger]!;
   if (address === 0n) return;
@@ -77,10 +85,7 @@ async function releaseLedger(entry: OwnerEntry): Promise<void> {
       const [fn, a0, a1, how] = [words[at]!, words[at + 1]!, words[at + 2]!, words[at + 3]!];
       if (fn === 0n || (how === LEDGER.callLast) !== last) continue;
       words[at] = 0n; // a reaper that dies here leaks one thing and releases nothing twice
-      if (how !== LEDGER.callEach) await callNative("release", fn, [a0, a1]);
-      else {for (const item of new BigUint64Array(ffi.view(offset({ address: a0 }, 0), Number(a1) * 8)).slice()) {
-          if (item !== 0n) await callNative("release", fn, [item]);
-        }}
+      for (const args of argumentsOf(how, a0, a1)) await callNative("release", fn, args);
     }
   }
   entry.words[WORD.ledger] = 0n;

@@ -6,7 +6,7 @@ import { Handle } from "../handle.ts";
 import { ort } from "../ort/environment.ts";
 import { pointerIn, scratch } from "../ort/scratch.ts";
 import { check } from "../ort/status.ts";
-import { isTensor, type Storage, storageOf } from "../tensor/internal.ts";
+import { isTensor, sharesMemory, type Storage, storageOf } from "../tensor/internal.ts";
 import { equalShapes } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { checkFeed, refuseFeed, refuseUnknownFeeds } from "./feed.ts";
@@ -112,6 +112,15 @@ export class Binding implements Disposable {
       checkTargetShape(port, tensor.shape);
       return { port, tensor };
     });
+    const storages = [...inputs, ...targets].map(({ tensor }) => storageOf(tensor));
+    for (const [at, { port, tensor }] of targets.entries()) {
+      const own = storageOf(tensor), others = storages.toSpliced(inputs.length + at, 1);
+      if (!others.some((other) => sharesMemory(own, other))) continue;
+      throw typeError(
+        "TENSOR_BUSY",
+        `Cannot bind output "${port.name}": another tensor that is bound lies in its memory`,
+      );
+    }
     if (targets.length === 0) throw typeError("INVALID_ARGUMENT", "Cannot make a binding: no output is bound");
     check(core.api.CreateIoBinding(core.pointer, scratch().a), "make a binding");
     this.#pointer = pointerIn()!;

@@ -2,7 +2,7 @@ import { ffi } from "../../ffi/mod.ts";
 import { typeError } from "../errors.ts";
 import { createStringValue, createTensorValue } from "../ort/value.ts";
 import type { NumericData, NumericDType } from "../tensor/dtype.ts";
-import { type HeapStorage, shapeOf, storageOf } from "../tensor/internal.ts";
+import { type HeapStorage, isRowMajorTensor, shapeOf, storageOf, stridesOf } from "../tensor/internal.ts";
 import { equalShapes } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Frame } from "./frame.ts";
@@ -37,8 +37,15 @@ export function refuseUnknownFeeds(core: SessionCore, feeds: Feeds): void {
   }
 }
 
-/** Refuses a tensor of another dtype than the input's. @throws {TypeError} INVALID_DTYPE or NOT_A_TENSOR */
+/** Refuses a tensor of another dtype than the input's, or in another order. @throws {TypeError} INVALID_DTYPE, INVALID_LAYOUT or NOT_A_TENSOR */
 export function checkFeed(port: Port, tensor: Tensor): void {
+  if (!isRowMajorTensor(tensor)) {
+    const strides = `[${tensor.strides.join(", ")}]`;
+    throw typeError(
+      "INVALID_LAYOUT",
+      `Cannot feed "${port.name}": row-major elements wanted, strides ${strides} found; use contiguous()`,
+    );
+  }
   if (port.dtype === undefined || port.info.kind === "sequence" || port.info.kind === "map") {
     throw typeError(
       "NOT_A_TENSOR",
@@ -57,7 +64,7 @@ export function checkFeed(port: Port, tensor: Tensor): void {
  * @param stage index of the input's stage, apart from its position for initializers that are replaced
  */
 export function bindFeed(frame: Frame, position: number, port: Port, tensor: Tensor, stage: number = position): void {
-  if (tensor.dtype !== port.dtype || port.info.kind !== "tensor") checkFeed(port, tensor);
+  if (tensor.dtype !== port.dtype || port.info.kind !== "tensor" || stridesOf(tensor)) checkFeed(port, tensor);
   const storage = storageOf(tensor);
   storage.checkReadable();
   if (!equalShapes(shapeOf(tensor), frame.checkedShapes[stage])) {

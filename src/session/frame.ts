@@ -12,8 +12,8 @@ import type { Tensor } from "../tensor/tensor.ts";
 import { ExpectedExtents } from "./expected_extents.ts";
 import { bindFeed, refuseFeed, refuseUnknownFeeds } from "./feed.ts";
 import { placeOutput } from "./output.ts";
-import type { OutputPlace, StagedPlace } from "./output_place.ts";
-import type { Feeds, RunSyncOptions } from "./run_options.ts";
+import { FRESH_SHARED, type OutputPlace, type StagedPlace } from "./output_place.ts";
+import type { Feeds, OutputStorage, RunSyncOptions } from "./run_options.ts";
 import type { SessionCore } from "./session_core.ts";
 import type { Stage } from "./stage.ts";
 import { Repeats } from "./repeats.ts";
@@ -50,6 +50,8 @@ export class Frame {
   readonly checkedTargets: (readonly number[] | undefined)[] = [];
   /** By position in the run, the tensor that an output is written into. */
   readonly targets: (Tensor | undefined)[] = [];
+  /** Those of them that are new memory: given back unless the run's result takes them. */
+  readonly fresh: Set<Tensor> = new Set();
   /** Storages that C reads or writes, pinned. */
   readonly reading: Storage[] = [];
   readonly writing: Storage[] = [];
@@ -149,7 +151,7 @@ export class Frame {
     if (this.#outputCount === 0) throw typeError("INVALID_ARGUMENT", "Cannot run: no output to compute is named");
   }
 
-  #selectByName(name: string, storage: "heap" | "native"): void {
+  #selectByName(name: string, storage: OutputStorage): void {
     const index = this.core.outputPort(name);
     for (let i = 0; i < this.#outputCount; i++) {
       if (this.selected[i] !== index) continue;
@@ -158,7 +160,7 @@ export class Frame {
     this.#select(index, undefined, storage);
   }
 
-  #selectGiven(name: string, tensor: unknown, storage: "heap" | "native"): void {
+  #selectGiven(name: string, tensor: unknown, storage: OutputStorage): void {
     const { core } = this, before = this.selected[this.#outputCount];
     const index = before !== undefined && core.outputs[before]!.name === name ? before : core.outputPort(name);
     if (!isTensor(tensor)) {
@@ -167,7 +169,7 @@ export class Frame {
     this.#select(index, tensor, storage);
   }
 
-  #select(index: number, target: Tensor | undefined, storage: "heap" | "native"): void {
+  #select(index: number, target: Tensor | undefined, storage: OutputStorage): void {
     const position = this.#outputCount;
     this.#places[position] = placeOutput(this, position, index, target, storage);
     if (this.selected[position] !== index) {
@@ -189,7 +191,8 @@ export class Frame {
     for (let position = 0; position < this.#outputCount; position++) {
       if (this.outputValues[position] === undefined) continue;
       this.putOutput(position, undefined);
-      this.#places[position] = this.core.madePlace(this.selected[position]!, "heap");
+      const storage = this.#places[position] === FRESH_SHARED ? "shared" : "heap";
+      this.#places[position] = this.core.madePlace(this.selected[position]!, storage);
       this.#noteMade(position);
       any = true;
     }
@@ -257,6 +260,8 @@ export class Frame {
     if (this.#notes.length > 0) this.#releaseMade();
     this.#outputCount = 0;
     while (this.targets.length > 0) this.targets.pop();
+    if (this.fresh.size > 0) this.fresh.forEach((tensor) => tensor[Symbol.dispose]());
+    this.fresh.clear();
     if (this.#transient.length > 0) {
       this.#transient.splice(0).forEach((handle) => ort().api.ReleaseValue(handle.take()));
     }

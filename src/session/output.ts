@@ -3,22 +3,26 @@ import { disposedError, rangeError, typeError } from "../errors.ts";
 import { createTensorValue } from "../ort/value.ts";
 import type { NumericData, NumericDType } from "../tensor/dtype.ts";
 import {
+  type AddressedStorage,
   arrayOf,
   elementByteLength,
   heapStorage,
+  isRowMajorTensor,
   makeTensor,
   shapeOf,
+  sharesMemory,
   type Storage,
   storageOf,
 } from "../tensor/internal.ts";
-import type { NativeStorage } from "../tensor/native_storage.ts";
+import { SharedMemoryAllocator } from "../tensor/shared_memory_allocator.ts";
 import { equalShapes } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Extent } from "./expected_extents.ts";
 import { LEND_FROM } from "./feed.ts";
 import type { Frame } from "./frame.ts";
-import { IN_PLACE, type OutputPlace, StagedGivenPlace, StagedPlace } from "./output_place.ts";
+import { FRESH_SHARED, IN_PLACE, type OutputPlace, StagedGivenPlace, StagedPlace } from "./output_place.ts";
 import { matchesShape, type Port } from "./port.ts";
+import type { OutputStorage } from "./run_options.ts";
 import { Stage } from "./stage.ts";
 import { valueOf } from "./tensor_value.ts";
 
@@ -35,11 +39,12 @@ export function placeOutput(
   position: number,
   index: number,
   target: Tensor | undefined,
-  storage: "heap" | "native",
+  storage: OutputStorage,
 ): OutputPlace {
   const port = frame.core.outputs[index]!;
   if (target !== undefined) return placeGiven(frame, position, index, port, target);
   const extent = storage === "native" ? undefined : port.fixed ?? frame.expected.of(index);
+  if (extent !== undefined && storage === "shared") return placeShared(frame, position, port, extent);
   if (extent === undefined || (frame.asynchronous && (port.fixed === undefined || extent.byteLength > LEND_FROM))) {
     frame.putOutput(position, undefined);
     return frame.core.madePlace(index, storage);
@@ -61,6 +66,15 @@ function placeFresh(frame: Frame, position: number, port: Port, { shape, byteLen
   return IN_PLACE;
 }
 
+/** New shared memory, which C writes: also where the shape is only expected, as a copy would cost more than the risk. */
+function placeShared(frame: Frame, position: number, port: Port, { shape }: Extent): OutputPlace {
+  const tensor = SharedMemoryAllocator.default.tensor(port.dtype as NumericDType, shape);
+  frame.fresh.add(tensor);
+  frame.targets[position] = tensor;
+  frame.putOutput(position, valueOf(tensor, storageOf(tensor)));
+  return FRESH_SHARED;
+}
+
 /** Refuses a tensor that an output cannot be written into. */
 export function checkTarget(port: Port, target: Tensor, storage: Storage, asynchronous: boolean): void {
   const cannot = (why: string): string => `Cannot write output "${port.name}"${why}`;
@@ -68,11 +82,20 @@ export function checkTarget(port: Port, target: Tensor, storage: Storage, asynch
     throw typeError("INVALID_DTYPE", cannot(`: ${port.dtype} wanted, ${target.dtype} found`));
   }
   if (target.dtype === "string") throw typeError("UNSUPPORTED", cannot(" into a given tensor: strings come out new"));
+  if (!isRowMajorTensor(target)) {
+    throw typeError(
+      "INVALID_LAYOUT",
+      cannot(`: row-major elements wanted, strides [${target.strides.join(", ")}] found`),
+    );
+  }
   if (target.readOnly) throw typeError("READ_ONLY", cannot(": the given tensor is read-only"));
   if (storage.disposed) throw disposedError("tensor");
   storage.check();
   if (storage.kind === "heap" && asynchronous) {
-    throw typeError("UNSUPPORTED", cannot(" of an asynchronous run: a native tensor wanted, a heap tensor found"));
+    throw typeError(
+      "UNSUPPORTED",
+      cannot(" of an asynchronous run: a native or shared tensor wanted, a heap tensor found"),
+    );
   }
 }
 
@@ -93,7 +116,7 @@ function isLent({ lent }: Frame, { buffer, byteOffset, byteLength }: NumericData
 
 /** Whether an array is over a native tensor's memory. */
 function liesIn(storage: Storage, data: NumericData): boolean {
-  const start = ffi.address((storage as NativeStorage).pointer), address = ffi.address(ffi.of(data));
+  const start = ffi.address((storage as AddressedStorage).pointer), address = ffi.address(ffi.of(data));
   return start <= address && address < start + BigInt(storage.byteLength);
 }
 
@@ -111,6 +134,9 @@ function placeGiven(frame: Frame, position: number, index: number, port: Port, t
     frame.writing.push(storage);
     if (frame.lent.some((data) => liesIn(storage, data))) {
       throw typeError("TENSOR_BUSY", `Cannot write output "${port.name}": the run reads its memory as a heap tensor`);
+    }
+    if ([...frame.reading, ...frame.writing].some((other) => sharesMemory(storage, other))) {
+      throw typeError("TENSOR_BUSY", `Cannot write output "${port.name}": the run uses its memory as another tensor`);
     }
     frame.putOutput(position, valueOf(target, storage));
     return IN_PLACE;

@@ -1,3 +1,4 @@
+import { copyMemory } from "../../ffi/copy_memory.ts";
 import { libc } from "../../ffi/libc.ts";
 import { ffi, type Pointer } from "../../ffi/mod.ts";
 import { NativeError } from "../errors.ts";
@@ -7,6 +8,7 @@ import { dtypeName } from "../ort/type_info.ts";
 import { describeTensorValue, tensorData, tensorStrings, type TensorValueInfo } from "../ort/value.ts";
 import type { NumericData, NumericDType } from "../tensor/dtype.ts";
 import {
+  type AddressedStorage,
   adoptedNativeStorage,
   arrayOf,
   dtypeOfOnnx,
@@ -15,10 +17,12 @@ import {
   type HeapStorage,
 } from "../tensor/internal.ts";
 import { heapStorage, makeTensor, storageOf } from "../tensor/internal.ts";
+import { SharedMemoryAllocator } from "../tensor/shared_memory_allocator.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Extent } from "./expected_extents.ts";
 import type { Frame } from "./frame.ts";
 import { matchesShape, type Port } from "./port.ts";
+import type { OutputStorage } from "./run_options.ts";
 import type { Stage } from "./stage.ts";
 
 /** How one output of a run becomes a tensor when the run has succeeded. */
@@ -59,6 +63,15 @@ export class StagedGivenPlace implements OutputPlace {
   }
 }
 
+/** A new tensor in shared memory, which C writes. */
+export const FRESH_SHARED: OutputPlace = {
+  collect(frame, position) {
+    const tensor = frame.targets[position]!;
+    frame.fresh.delete(tensor);
+    return tensor;
+  },
+};
+
 /** A tensor whose own memory C writes. */
 export const IN_PLACE: OutputPlace = { collect: (frame, position) => frame.targets[position] };
 
@@ -66,10 +79,10 @@ export const IN_PLACE: OutputPlace = { collect: (frame, position) => frame.targe
 export class MadePlace implements OutputPlace {
   readonly #port: Port;
   readonly #index: number;
-  readonly #storage: "heap" | "native";
+  readonly #storage: OutputStorage;
 
   /** @param index which of the model's outputs it is */
-  constructor(port: Port, index: number, storage: "heap" | "native") {
+  constructor(port: Port, index: number, storage: OutputStorage) {
     this.#port = port;
     this.#index = index;
     this.#storage = storage;
@@ -86,7 +99,8 @@ export class MadePlace implements OutputPlace {
     if (dtype === "string") return makeTensor(dtype, found.shape, heapStorage(tensorStrings(value, found.size)));
     const byteLength = found.size * elementByteLength(dtype);
     if (this.#port.info.kind === "tensor") this.#note(frame, { shape: found.shape, byteLength });
-    return this.#storage === "native" ? adopt(frame, position, dtype, found) : copy(value, dtype, found);
+    if (this.#storage === "native") return adopt(frame, position, dtype, found);
+    return this.#storage === "shared" ? share(value, dtype, found) : copy(value, dtype, found);
   }
 
   #note(frame: Frame, extent: Extent): void {
@@ -103,6 +117,13 @@ function adopt(frame: Frame, position: number, dtype: NumericDType, { shape, siz
   const handle = new Handle("value", value, { release: ffi.pointer(ort().address("ReleaseValue"))! });
   const release = (): void => ort().api.ReleaseValue(handle.take());
   return makeTensor(dtype, shape, adoptedNativeStorage(pointer, byteLength, release, () => void handle.take()));
+}
+
+/** Copies a numeric value into shared memory. */
+function share(value: Pointer, dtype: NumericDType, { shape, size }: TensorValueInfo): Tensor {
+  const tensor = SharedMemoryAllocator.default.tensor(dtype, shape);
+  if (size > 0) copyMemory((storageOf(tensor) as AddressedStorage).pointer, tensorData(value)!, tensor.byteLength);
+  return tensor;
 }
 
 /** Copies a numeric value into the JavaScript heap. */

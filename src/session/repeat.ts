@@ -88,7 +88,7 @@ export class Repeat {
     if (options === undefined) return this.#wanted === "all";
     if (options !== this.#options) checkRunOptions(options);
     const { outputs: wanted, outputStorage } = options, outputs = this.#outputs;
-    if (this.#wanted !== "given" && outputStorage === "native") return false;
+    if (this.#wanted !== "given" && outputStorage !== undefined && outputStorage !== "heap") return false;
     if (wanted === undefined) return this.#wanted === "all";
     if (Array.isArray(wanted)) {
       return this.#wanted === "named" && wanted.length === outputs.length &&

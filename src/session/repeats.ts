@@ -24,6 +24,7 @@ export class Repeats {
 
   /** Takes note of a run that the frame has just done whole. */
   note(frame: Frame, feeds: Feeds, options: RunSyncOptions | undefined): void {
+    if (options?.outputStorage === "shared") return; // its memory is another each time
     if (this.#unchanged++ < this.#patience || !frame.core.onCpu) return; // elsewhere a binding copies what is bound
     this.#unchanged = 0;
     this.#patience = Math.min(2 * this.#patience, MOST_PATIENCE);

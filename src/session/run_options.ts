@@ -4,6 +4,9 @@ import type { Tensor } from "../tensor/tensor.ts";
 /** Tensors by the names of a model's inputs. */
 export type Feeds = Readonly<Record<string, Tensor>>;
 
+/** Where outputs that were not given lie. */
+export type OutputStorage = "heap" | "native" | "shared";
+
 /** What a run computes, and where its results go. */
 export interface RunSyncOptions {
   /**
@@ -11,8 +14,12 @@ export interface RunSyncOptions {
    * tensor. `run` takes native and shared tensors only: a heap buffer could be transferred away while C writes it.
    */
   outputs?: readonly string[] | Record<string, Tensor>;
-  /** Where outputs that were not given lie. Default: `"heap"`, which the garbage collector owns. */
-  outputStorage?: "heap" | "native";
+  /**
+   * Where outputs that were not given lie. Default: `"heap"`, which the garbage collector owns. `"shared"`: in memory of
+   * this thread's default allocator, for other processes to open; without a copy where the output's shape is known
+   * before the run, because the model says it or it has been the same. Strings come out in the heap.
+   */
+  outputStorage?: "heap" | "native" | "shared";
 }
 
 /** Options of an asynchronous run. */
@@ -22,6 +29,7 @@ export interface RunOptions extends RunSyncOptions {
 }
 
 const KNOWN = ["outputs", "outputStorage", "signal"];
+const STORAGES: readonly unknown[] = [undefined, "heap", "native", "shared"];
 
 /** @throws {TypeError} for options that are not what their types say */
 export function checkRunOptions(options: RunOptions): void {
@@ -35,10 +43,8 @@ export function checkRunOptions(options: RunOptions): void {
   if (outputs !== undefined && (typeof outputs !== "object" || outputs === null)) {
     throw typeError("INVALID_ARGUMENT", `Cannot run: outputs by name wanted, ${String(outputs)} found`);
   }
-  if (storage !== undefined && storage !== "heap" && storage !== "native") {
-    throw typeError(
-      "INVALID_ARGUMENT",
-      `Cannot run: outputStorage "heap" or "native" wanted, ${String(storage)} found`,
-    );
+  if (!STORAGES.includes(storage)) {
+    const message = `Cannot run: outputStorage "heap", "native" or "shared" wanted, ${String(storage)} found`;
+    throw typeError("INVALID_ARGUMENT", message);
   }
 }

@@ -3,7 +3,7 @@ import { Handle } from "../handle.ts";
 import { ort } from "../ort/environment.ts";
 import { createTensorValue } from "../ort/value.ts";
 import { onnxElementType } from "../tensor/dtype.ts";
-import type { NativeStorage } from "../tensor/native_storage.ts";
+import type { AddressedStorage } from "../tensor/native_storage.ts";
 import type { Storage } from "../tensor/storage.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 
@@ -12,7 +12,7 @@ class TensorValue implements Disposable {
   readonly shape: readonly number[];
   readonly handle: Handle;
 
-  constructor(tensor: Tensor, storage: NativeStorage) {
+  constructor(tensor: Tensor, storage: AddressedStorage) {
     this.shape = tensor.shape;
     const value = createTensorValue(storage.pointer, storage.byteLength, tensor.shape, onnxElementType(tensor.dtype));
     this.handle = new Handle("value", value, { release: ffi.pointer(ort().address("ReleaseValue"))! });
@@ -29,7 +29,7 @@ export function valueOf(tensor: Tensor, storage: Storage): Handle {
   const found = storage.attachment;
   if (found instanceof TensorValue && found.shape === tensor.shape) return found.handle;
   found?.[Symbol.dispose]();
-  const value = new TensorValue(tensor, storage as NativeStorage);
+  const value = new TensorValue(tensor, storage as AddressedStorage);
   storage.attachment = value;
   return value.handle;
 }

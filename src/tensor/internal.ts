@@ -6,13 +6,23 @@
 import { typeError } from "../errors.ts";
 import type { DType, NumericData, NumericDType } from "./dtype.ts";
 import { copiedHeapStorage } from "./heap_storage.ts";
-import { makeTensor, storageOf, type Tensor } from "./tensor.ts";
+import { makeTensor, type Tensor } from "./tensor.ts";
+import { isRowMajor } from "./shape.ts";
+import { shapeOf, storageOf, stridesOf } from "./tensor_base.ts";
 
 export { arrayOf, dtypeOfOnnx, elementByteLength } from "./dtype.ts";
 export type { Storage } from "./storage.ts";
 export { HeapStorage, heapStorage } from "./heap_storage.ts";
-export { adoptedNativeStorage, NativeStorage } from "./native_storage.ts";
-export { isTensor, makeTensor, shapeOf, storageOf } from "./tensor.ts";
+export { AddressedStorage, adoptedNativeStorage } from "./native_storage.ts";
+export { sharesMemory } from "./shared_storage.ts";
+export { isTensor, makeTensor } from "./tensor.ts";
+export { shapeOf, storageOf, stridesOf } from "./tensor_base.ts";
+
+/** Whether a tensor's elements lie one after another, in the order of its shape: as C takes them. */
+export function isRowMajorTensor(tensor: Tensor): boolean {
+  const strides = stridesOf(tensor);
+  return strides === undefined || isRowMajor(shapeOf(tensor), strides);
+}
 
 /** Keeps the tensor's memory while C reads it. @throws {ReferenceError} DISPOSED @throws {TypeError} TENSOR_BUSY while a write pin is on it */
 export function pinRead(tensor: Tensor): void {

@@ -1,40 +1,41 @@
 import type { Pointer } from "../../ffi/mod.ts";
 import { rangeError, typeError } from "../errors.ts";
 import { countHandle } from "../handle.ts";
+import { NativeBlock } from "../memory/native_block.ts";
 import { arrayOf, type DType, type NumericData, type NumericDType } from "./dtype.ts";
-import { NativeBlock } from "./native_block.ts";
+
 import { OwnMemory } from "./own_memory.ts";
 import { Storage } from "./storage.ts";
 
 const WHOLE_UP_TO = 2 ** 32;
 
-/** Elements in native memory, which C may use while JavaScript goes on. */
-export class NativeStorage extends Storage {
-  override readonly kind = "native";
+/** Elements in memory that C may use while JavaScript goes on. */
+export abstract class AddressedStorage extends Storage {
   override readonly byteLength: number;
-  /** Where the memory starts. */
-  readonly pointer: Pointer;
-  readonly #block: NativeBlock;
+  protected readonly block: NativeBlock;
   #data: NumericData | undefined = undefined;
 
   constructor(block: NativeBlock) {
     super();
     this.byteLength = block.byteLength;
-    this.pointer = block.pointer;
-    this.#block = block;
-    dropped.register(this, block, block);
+    this.block = block;
+  }
+
+  /** Where the memory starts. */
+  get pointer(): Pointer {
+    return this.block.pointer;
   }
 
   override get attachment(): Disposable | undefined {
-    return this.#block.attachment;
+    return this.block.attachment;
   }
 
   override set attachment(attachment: Disposable | undefined) {
-    this.#block.attachment = attachment;
+    this.block.attachment = attachment;
   }
 
   override data(dtype: DType): NumericData {
-    if (this.#block.madeWhole?.detached) {
+    if (this.block.madeWhole?.detached) {
       throw typeError("TENSOR_DETACHED", "Cannot view tensor: the buffer of its data was transferred to somebody else");
     }
     return this.#data ??= new (arrayOf(dtype as NumericDType))(this.#whole());
@@ -42,23 +43,28 @@ export class NativeStorage extends Storage {
 
   override view(dtype: DType, start: number, length: number): NumericData {
     const constructor = arrayOf(dtype as NumericDType), byteOffset = start * constructor.BYTES_PER_ELEMENT;
-    if (this.byteLength <= WHOLE_UP_TO || this.#block.madeWhole) {
+    if (this.byteLength <= WHOLE_UP_TO || this.block.madeWhole) {
       return new constructor(this.data(dtype).buffer, byteOffset, length);
     }
-    return new constructor(this.#block.window(byteOffset, length * constructor.BYTES_PER_ELEMENT));
+    return new constructor(this.block.window(byteOffset, length * constructor.BYTES_PER_ELEMENT));
   }
 
   override check(): void {}
 
   protected override free(): void {
     this.#data = undefined;
-    dropped.unregister(this.#block);
-    this.#block.dispose();
+    this.block.dispose();
+  }
+
+  /** Ends it when nobody has a view of it any more, and leaves those that there are. In place of `free`. */
+  protected letViewsGo(): void {
+    this.#data = undefined;
+    this.block.drop();
   }
 
   #whole(): ArrayBuffer {
     try {
-      return this.#block.whole();
+      return this.block.whole();
     } catch (cause) {
       throw rangeError(
         "OUT_OF_RANGE",
@@ -67,6 +73,21 @@ export class NativeStorage extends Storage {
         { cause },
       );
     }
+  }
+}
+
+/** Elements in this process's native memory. */
+export class NativeStorage extends AddressedStorage {
+  override readonly kind = "native";
+
+  constructor(block: NativeBlock) {
+    super(block);
+    dropped.register(this, block, block);
+  }
+
+  protected override free(): void {
+    dropped.unregister(this.block);
+    super.free();
   }
 }
 
@@ -85,7 +106,9 @@ export function adoptedNativeStorage(
   abandon: () => void = () => {},
 ): NativeStorage {
   countHandle("tensor", 1);
-  const block = new NativeBlock(pointer, byteLength, {
+  const block = new NativeBlock({
+    pointer,
+    byteLength,
     vacate: () => false,
     release() {
       countHandle("tensor", -1);
@@ -102,6 +125,5 @@ export function adoptedNativeStorage(
 
 /** A storage of zeros. @throws {MemoryError} OUT_OF_MEMORY */
 export function zeroedNativeStorage(byteLength: number): NativeStorage {
-  const memory = new OwnMemory(byteLength);
-  return new NativeStorage(new NativeBlock(memory.allocation.pointer, byteLength, memory));
+  return new NativeStorage(new NativeBlock(new OwnMemory(byteLength)));
 }

@@ -1,8 +1,9 @@
 import { Allocation } from "../../ffi/allocator.ts";
+import type { Pointer } from "../../ffi/mod.ts";
 import { note, strike } from "../../ffi/process/ledger.ts";
 import { MemoryError } from "../errors.ts";
 import { countHandle } from "../handle.ts";
-import type { NativeOwner } from "./native_block.ts";
+import type { NativeOwner } from "../memory/native_block.ts";
 
 /** Bytes of small memory that may wait for the collector at once: it does not run within a loop that never yields. */
 const MAX_WAITING = 32 << 20;
@@ -30,6 +31,14 @@ export class OwnMemory implements NativeOwner {
     const [fn, argument] = this.allocation.release;
     this.#note = note(fn, this.allocation.address, argument);
     countHandle("tensor", 1);
+  }
+
+  get pointer(): Pointer {
+    return this.allocation.pointer;
+  }
+
+  get byteLength(): number {
+    return this.allocation.byteLength;
   }
 
   vacate(): boolean {

@@ -52,9 +52,9 @@ export abstract class Storage {
   }
 
   /** Refuses a write by anybody else than who pinned it. @throws {ReferenceError} DISPOSED @throws {TypeError} TENSOR_BUSY */
-  checkWritable(): void {
+  checkWritable(doing: string = "write"): void {
     if (this.#disposed) throw disposedError("tensor");
-    if (this.#pins !== 0) throw busy("write", this.#pins < 0 ? "a run is writing it" : "a run is reading it");
+    if (this.#pins !== 0) throw busy(doing, this.#pins < 0 ? "a run is writing it" : "a run is reading it");
   }
 
   /** Keeps the memory while C writes it. @throws {ReferenceError} DISPOSED @throws {TypeError} TENSOR_BUSY */

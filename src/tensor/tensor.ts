@@ -1,7 +1,7 @@
 import { rangeError, typeError } from "../errors.ts";
+import { decodeTensor, encodeTensor } from "./bytes.ts";
 import {
   checkDType,
-  type DataOf,
   type DType,
   type DTypeOf,
   elementByteLength,
@@ -10,24 +10,15 @@ import {
 } from "./dtype.ts";
 import { gather } from "./gather.ts";
 import { heapStorage } from "./heap_storage.ts";
-import { copyShape, elementCount, isRowMajor, rowMajorStrides, showShape } from "./shape.ts";
-import type { Storage, StorageKind } from "./storage.ts";
+import { copyShape, elementCount, isRowMajor, showShape } from "./shape.ts";
+import { openShared, SharedStorage } from "./shared_storage.ts";
+import type { Storage } from "./storage.ts";
+import { isTensorBase, type Layout, shapeOf, storageOf, stridesOf, TensorBase } from "./tensor_base.ts";
+import type { TensorRef } from "./tensor_ref.ts";
 import { borrowArray, dtypeOfArray, holdsBitsOf, notAnArray } from "./typed_arrays.ts";
 import { convertValues } from "./values.ts";
 import { zeroedStorage } from "./zeroed_storage.ts";
 
-/** What `makeTensor` takes beside what every tensor has. */
-export interface Layout {
-  /** Whether nobody may write to it. */
-  readonly readOnly?: boolean;
-  /** In elements; row-major without. Frozen. */
-  readonly strides?: readonly number[];
-}
-
-/** What a tensor lies in. */
-export let storageOf: (tensor: Tensor) => Storage;
-/** A tensor's shape as it is kept: not to be shown to users before it is frozen. */
-export let shapeOf: (tensor: Tensor) => readonly number[];
 /** A tensor over a storage, unchecked. The shape must be frozen. */
 export let makeTensor: <D extends DType>(
   dtype: D,
@@ -35,14 +26,18 @@ export let makeTensor: <D extends DType>(
   storage: Storage,
   layout?: Layout,
 ) => Tensor<D>;
+
 /** Whether a value is a tensor of this copy of the library. */
-export let isTensor: (value: unknown) => value is Tensor;
+export function isTensor(value: unknown): value is Tensor {
+  return isTensorBase(value);
+}
 
 /**
  * An array of numbers, booleans or strings with a dtype and a shape.
  *
  * It lies in the JavaScript heap, where the garbage collector sees to it, or in native memory, which a run uses without
- * a copy and which {@linkcode Tensor.[Symbol.dispose]} gives back.
+ * a copy, or in shared memory, which other processes see as well: both are given back by
+ * {@linkcode Tensor.[Symbol.dispose]}.
  *
  * @example
  * ```ts
@@ -54,32 +49,13 @@ export let isTensor: (value: unknown) => value is Tensor;
  * console.log(input.dtype, input.shape, input.data[0]); // float32 [ 1, 512 ] 0.5
  * ```
  */
-export class Tensor<D extends DType = DType> implements Disposable {
-  readonly #dtype: D;
-  readonly #shape: readonly number[];
-  readonly #storage: Storage;
-  readonly #layout: Layout | undefined;
-  #shapeIsFrozen: boolean;
-  #strides: readonly number[] | undefined = undefined;
-
+export class Tensor<D extends DType = DType> extends TensorBase<D> {
   private constructor(dtype: D, shape: readonly number[], frozen: boolean, storage: Storage, layout?: Layout) {
-    this.#dtype = dtype;
-    this.#shape = shape;
-    this.#shapeIsFrozen = frozen;
-    this.#storage = storage;
-    this.#layout = layout;
+    super(dtype, shape, frozen, storage, layout);
   }
 
   static {
-    storageOf = (tensor) => tensor.#storage;
-    shapeOf = (tensor) => tensor.#shape;
     makeTensor = (dtype, shape, storage, layout) => new Tensor(dtype, shape, true, storage, layout);
-    isTensor = (value): value is Tensor => typeof value === "object" && value !== null && #storage in value;
-    Object.defineProperty(Tensor.prototype, Symbol.for("nodejs.util.inspect.custom"), {
-      value(this: Tensor): string {
-        return this.toString();
-      },
-    });
   }
 
   /**
@@ -164,88 +140,45 @@ export class Tensor<D extends DType = DType> implements Disposable {
     return new Tensor(dtype, dimensions, false, zeroedStorage(dtype, size, options.storage ?? "heap"));
   }
 
-  /** The type of the elements. */
-  get dtype(): D {
-    return this.#dtype;
-  }
-
-  /** The length of each dimension; `[]` for a scalar. */
-  get shape(): readonly number[] {
-    if (!this.#shapeIsFrozen) {
-      Object.freeze(this.#shape);
-      this.#shapeIsFrozen = true;
-    }
-    return this.#shape;
-  }
-
-  /** How many elements it is from one to the next along each dimension. */
-  get strides(): readonly number[] {
-    return this.#strides ??= this.#layout?.strides ?? Object.freeze(rowMajorStrides(this.#shape));
-  }
-
-  /** How many elements there are. */
-  get size(): number {
-    return elementCount(this.#shape);
-  }
-
-  /** The bytes of all elements; 0 for strings. */
-  get byteLength(): number {
-    return elementCount(this.#shape) * elementByteLength(this.#dtype);
-  }
-
-  /** Whether nobody may write to it: then it cannot be given as an output. */
-  get readOnly(): boolean {
-    return this.#layout?.readOnly ?? false;
-  }
-
-  /** Whether it was disposed. */
-  get disposed(): boolean {
-    return this.#storage.disposed;
-  }
-
-  /** Where the elements lie. */
-  get storage(): StorageKind {
-    return this.#storage.kind;
+  /**
+   * Opens another process's tensor in shared memory, or one of this process's own. Copies nothing: one sees what is
+   * written into the other. This thread holds the memory until the tensor is disposed; the last to let go frees it.
+   *
+   * @param ref a {@linkcode TensorRef}, its JSON, or what `formatTensorRef` made of it. All it says is checked
+   * @param options `readOnly`: see what others write, while a write here touches nobody's memory
+   * @throws {TypeError} INVALID_REFERENCE when it is none; INVALID_DTYPE; INVALID_SHAPE; INVALID_LAYOUT for negative strides
+   * @throws {RangeError} OUT_OF_RANGE when it leads out of the memory it names, or is misaligned; INVALID_SHAPE
+   * @throws {ReferenceError} STALE_REFERENCE when the memory was freed, or is used for something else
+   * @throws {NativeError} REGION_FORBIDDEN, REGION_INVALID, REGION_FULL, REGION_UNREACHABLE, SYSTEM
+   *
+   * @example
+   * ```ts
+   * import { SharedMemoryAllocator, Tensor } from "@coload/onnx";
+   *
+   * using allocator = new SharedMemoryAllocator();
+   * using frame = allocator.tensor("uint8", [720, 1280, 3]);
+   * const message = JSON.stringify(frame.ref); // goes to another process, which says:
+   * using seen = Tensor.open(message).as("uint8");
+   * frame.data[0] = 7;
+   * console.log(seen.data[0]); // 7
+   * ```
+   */
+  static open(ref: TensorRef | string, options: { readOnly?: boolean } = {}): Tensor {
+    const { dtype, shape, storage, layout } = openShared(ref, options.readOnly ?? false);
+    const tensor = new Tensor(dtype, shape, true, storage, layout);
+    storage.watch(tensor);
+    return tensor;
   }
 
   /**
-   * The elements in row-major order, without a copy: the same array at every call.
+   * Reads what {@linkcode Tensor.toBytes} wrote. Borrows the bytes where the elements in them are aligned, as they are
+   * from the start of a buffer; else, and for strings, copies them.
    *
-   * A native tensor's array is emptied when the tensor is disposed. Do not transfer its buffer: the memory behind it
-   * is then never given back.
-   *
-   * @throws {ReferenceError} DISPOSED
-   * @throws {TypeError} INVALID_LAYOUT when the elements are not row-major; TENSOR_BUSY while a run writes them
-   * @throws {RangeError} OUT_OF_RANGE when a buffer of the runtime cannot hold them: see {@linkcode Tensor.view}
+   * @throws {TypeError} INVALID_BYTES when they are cut short, longer than they say, or nothing of the kind
    */
-  get data(): DataOf[D] {
-    this.#storage.checkReadable();
-    if (this.#layout?.strides) this.#checkRowMajor();
-    return this.#storage.data(this.#dtype) as DataOf[D];
-  }
-
-  /**
-   * A window of the elements in row-major order, without a copy (strings are copied): for tensors that are larger than
-   * one buffer of the runtime.
-   *
-   * @param start the first element
-   * @param length how many
-   * @throws {RangeError} OUT_OF_RANGE when the window does not lie within the tensor
-   * @throws {ReferenceError} DISPOSED
-   * @throws {TypeError} as {@linkcode Tensor.data}
-   */
-  view(start: number, length: number): DataOf[D] {
-    this.#storage.checkReadable();
-    if (this.#layout?.strides) this.#checkRowMajor();
-    const inside = Number.isSafeInteger(start) && Number.isSafeInteger(length) && start >= 0 && length >= 0 &&
-      start + length <= this.size;
-    if (!inside) {
-      throw rangeError(
-        "OUT_OF_RANGE",
-        `Cannot view ${length} elements of tensor from ${start} on: it has ${this.size} elements`,
-      );
-    }
-    return this.#storage.view(this.#dtype, start, length) as DataOf[D];
+  static fromBytes(bytes: Uint8Array<ArrayBuffer>): Tensor {
+    const { dtype, shape, data } = decodeTensor(bytes);
+    return new Tensor(dtype, shape, false, heapStorage(data));
   }
 
   /**
@@ -254,8 +187,8 @@ export class Tensor<D extends DType = DType> implements Disposable {
    * @throws {TypeError} INVALID_DTYPE when it is of another
    */
   as<E extends DType>(dtype: E): Tensor<E> {
-    if ((this.#dtype as DType) === dtype) return this as unknown as Tensor<E>;
-    throw typeError("INVALID_DTYPE", `Cannot view tensor as ${String(dtype)}: its dtype is ${this.#dtype}`);
+    if ((this.dtype as DType) === dtype) return this as unknown as Tensor<E>;
+    throw typeError("INVALID_DTYPE", `Cannot view tensor as ${String(dtype)}: its dtype is ${this.dtype}`);
   }
 
   /**
@@ -264,32 +197,77 @@ export class Tensor<D extends DType = DType> implements Disposable {
    * @throws {ReferenceError} DISPOSED
    */
   contiguous(): Tensor<D> {
-    this.#storage.checkReadable();
-    const strides = this.#layout?.strides;
-    if (strides === undefined || isRowMajor(this.#shape, strides)) return this;
-    const data = gather(this.#dtype, this.#storage.data(this.#dtype), this.#shape, strides);
-    return new Tensor(this.#dtype, this.#shape, this.#shapeIsFrozen, heapStorage(data));
-  }
-
-  /** Such as `Tensor(float32, [1, 512], heap)`. */
-  toString(): string {
-    return `Tensor(${this.#dtype}, ${showShape(this.#shape)}, ${this.disposed ? "disposed" : this.storage})`;
+    const storage = storageOf(this), strides = stridesOf(this), { dtype, shape } = this;
+    storage.checkReadable();
+    if (strides === undefined || isRowMajor(shape, strides)) return this;
+    return new Tensor(dtype, shape, true, heapStorage(gather(dtype, storage.data(dtype), shape, strides)));
   }
 
   /**
-   * Gives native memory back and empties every view of it; while a run uses the tensor, as soon as it no longer does.
-   * A heap tensor only lets its array go. Twice is harmless.
+   * What another process opens this tensor by. It keeps nothing alive: see {@linkcode TensorRef}.
+   *
+   * @throws {TypeError} NOT_SHARED unless the tensor's storage is "shared"
+   * @throws {ReferenceError} DISPOSED
    */
-  [Symbol.dispose](): void {
-    this.#storage.dispose();
+  get ref(): TensorRef {
+    const storage = this.#shared("refer to");
+    storage.checkReadable();
+    return storage.ref(this.dtype, shapeOf(this), stridesOf(this));
   }
 
-  #checkRowMajor(): void {
-    if (isRowMajor(this.#shape, this.#layout!.strides!)) return;
+  /**
+   * Moves this thread's hold on the memory into a reference: the tensor is disposed, and the memory stays until the
+   * reference is opened, by whom holds it then, or until its time is over and a sweep frees it.
+   *
+   * @param options `ttlMs`: how long the reference may be on its way; 30 s by default
+   * @throws {TypeError} NOT_SHARED unless the tensor's storage is "shared"; TENSOR_BUSY while a run uses it
+   * @throws {RangeError} OUT_OF_RANGE for a time that is none
+   * @throws {ReferenceError} DISPOSED
+   *
+   * @example
+   * ```ts
+   * import { SharedMemoryAllocator, Tensor } from "@coload/onnx";
+   *
+   * using allocator = new SharedMemoryAllocator();
+   * const ref = allocator.tensor("float32", [1024]).handOff({ ttlMs: 5000 });
+   * using adopted = Tensor.open(ref); // in any process
+   * console.log(adopted.size); // 1024
+   * ```
+   */
+  handOff(options: { ttlMs?: number } = {}): TensorRef {
+    const storage = this.#shared("hand off"), ttlMs = options.ttlMs ?? 30_000;
+    if (!Number.isFinite(ttlMs) || ttlMs < 0) {
+      throw rangeError("OUT_OF_RANGE", `Cannot hand off tensor: a ttlMs from 0 up wanted, ${ttlMs} found`);
+    }
+    const ref = storage.ref(this.dtype, shapeOf(this), stridesOf(this));
+    storage.send(Date.now() + ttlMs);
+    return ref;
+  }
+
+  /**
+   * This tensor as bytes, for where memory cannot be shared. Copies it. `BYTES.md` beside the source says what lies
+   * where; `tensorByteLength` tells from the first of them how many there are.
+   *
+   * @throws {ReferenceError} DISPOSED
+   *
+   * @example
+   * ```ts
+   * import { Tensor } from "@coload/onnx";
+   *
+   * const bytes = Tensor.from([1n, 2n], [2], "int64").toBytes(); // over any wire
+   * console.log(Tensor.fromBytes(bytes).data); // BigInt64Array [ 1n, 2n ]
+   * ```
+   */
+  toBytes(): Uint8Array<ArrayBuffer> {
+    return encodeTensor(this.dtype, shapeOf(this), this.contiguous().data);
+  }
+
+  #shared(doing: string): SharedStorage {
+    const storage = storageOf(this);
+    if (storage instanceof SharedStorage) return storage;
     throw typeError(
-      "INVALID_LAYOUT",
-      `Cannot view tensor of shape ${showShape(this.#shape)}: its strides ${showShape(this.strides)} are not ` +
-        "row-major; use contiguous()",
+      "NOT_SHARED",
+      `Cannot ${doing} tensor: one in shared memory wanted, a ${storage.kind} tensor found; an allocator's share() copies it there`,
     );
   }
 }

@@ -8,14 +8,14 @@ import { afterEach, describe, it } from "node:test";
 import { ffi, type Pointer } from "../../ffi/mod.ts";
 import { Allocation } from "../../ffi/allocator.ts";
 import { liveHandles } from "../../src/handle.ts";
-import { adoptedNativeStorage, makeTensor, type NativeStorage, storageOf } from "../../src/tensor/internal.ts";
+import { type AddressedStorage, adoptedNativeStorage, makeTensor, storageOf } from "../../src/tensor/internal.ts";
 import { Tensor } from "../../src/tensor/tensor.ts";
 import { collectUntil } from "../support/gc.ts";
 
 const SMALL = 8, PAGES = 1 << 15;
 const native = (length: number): Tensor<"float32"> => Tensor.zeros("float32", [length], { storage: "native" });
 const again = (tensor: Tensor): Float32Array =>
-  new Float32Array(ffi.view((storageOf(tensor) as NativeStorage).pointer, tensor.byteLength));
+  new Float32Array(ffi.view((storageOf(tensor) as AddressedStorage).pointer, tensor.byteLength));
 
 describe("a native tensor", () => {
   afterEach(() => assert.equal(liveHandles().tensor, undefined));
@@ -25,7 +25,7 @@ describe("a native tensor", () => {
       for (let round = 0; round < 3; round++) {
         using tensor = native(length);
         assert.ok(tensor.data.every((value) => value === 0));
-        assert.equal(ffi.address((storageOf(tensor) as NativeStorage).pointer) % 64n, 0n);
+        assert.equal(ffi.address((storageOf(tensor) as AddressedStorage).pointer) % 64n, 0n);
         tensor.data[length - 1] = 3;
         assert.equal(again(tensor)[length - 1], 3);
         again(tensor).fill(5);
@@ -126,7 +126,7 @@ describe("a native tensor that is disposed while the system uses its array", () 
 });
 
 describe("the memory of a native tensor that was disposed", () => {
-  const pointerOf = (tensor: Tensor): Pointer => (storageOf(tensor) as NativeStorage).pointer;
+  const pointerOf = (tensor: Tensor): Pointer => (storageOf(tensor) as AddressedStorage).pointer;
 
   for (const length of [SMALL, PAGES]) {
     it(`of ${length} elements is nobody else's while the system may still use a view of it`, () => {

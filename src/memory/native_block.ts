@@ -1,12 +1,15 @@
 import { ffi, type Pointer } from "../../ffi/mod.ts";
 
-/** How native memory ends. An owner may not refer to the tensor, or that would never be collected. */
+/** What native memory is, and how it ends. An owner may not refer to the tensor, or that would never be collected. */
 export interface NativeOwner {
+  /** Where it starts. */
+  readonly pointer: Pointer;
+  readonly byteLength: number;
   /**
    * Gives back what the memory holds but not its addresses, or returns `false` when it cannot. Its buffers are
    * detached, but an operation of the system that began before may go on using it: Deno's do.
    */
-  vacate(): boolean;
+  vacate(buffers: readonly ArrayBuffer[]): boolean;
   /** Gives the memory back. Called once. */
   release(): void;
   /**
@@ -19,8 +22,6 @@ export interface NativeOwner {
 
 /** Native memory and the ArrayBuffers over it, which it outlives. */
 export class NativeBlock {
-  readonly pointer: Pointer;
-  readonly byteLength: number;
   attachment: Disposable | undefined = undefined;
   readonly #owner: NativeOwner;
   /** Held, not weakly: at the end it must still be there to show whether somebody transferred it. */
@@ -29,10 +30,17 @@ export class NativeBlock {
   /** Buffers that are still to be collected before the memory can go. */
   #awaited = 0;
 
-  constructor(pointer: Pointer, byteLength: number, owner: NativeOwner) {
-    this.pointer = pointer;
-    this.byteLength = byteLength;
+  constructor(owner: NativeOwner) {
     this.#owner = owner;
+  }
+
+  /** Where it starts. */
+  get pointer(): Pointer {
+    return this.#owner.pointer;
+  }
+
+  get byteLength(): number {
+    return this.#owner.byteLength;
   }
 
   /** The buffer of all of it, if it was made. */
@@ -72,7 +80,7 @@ export class NativeBlock {
     this.#whole = this.#windows = undefined;
     if (buffers.some((buffer) => buffer.detached)) return this.#owner.abandon(disposed);
     const detached = disposed && buffers.map(detach).every(Boolean);
-    if (buffers.length === 0 || (detached && !this.#owner.vacate())) return this.#owner.release();
+    if (buffers.length === 0 || (detached && !this.#owner.vacate(buffers))) return this.#owner.release();
     this.#awaited = buffers.length;
     for (const buffer of buffers) NativeBlock.#buffers.register(buffer, this);
   }

@@ -1,0 +1,44 @@
+import process from "node:process";
+import { cstring } from "./cstring.ts";
+import { OpenFile } from "./files.ts";
+import { libc } from "./libc.ts";
+
+/** What tells a process from every other one, also from a later one of the same number. */
+export interface ProcessIdentity {
+  /** The number of the pid namespace that `pid` is of. */
+  readonly namespace: number;
+  readonly pid: number;
+  /** When it started, in the kernel's ticks since the machine did. */
+  readonly startTime: number;
+}
+
+/** Position of the start time in /proc/PID/stat, after the name in parentheses. */
+const START_TIME = 19;
+
+let own: ProcessIdentity | undefined;
+
+function readAll(path: string): string {
+  using file = new OpenFile(path);
+  const bytes = new Uint8Array(4096);
+  return new TextDecoder().decode(bytes.subarray(0, file.read(bytes, 0)));
+}
+
+/** When a process of this pid namespace started; `undefined` where there is none of this number. */
+export function startTimeOf(pid: number): number | undefined {
+  try {
+    const stat = readAll(`/proc/${pid}/stat`);
+    return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[START_TIME]);
+  } catch {
+    return undefined;
+  }
+}
+
+/** This process. */
+export function processIdentity(): ProcessIdentity {
+  if (own) return own;
+  const target = new Uint8Array(64);
+  const length = Number(libc().readlink(cstring("/proc/self/ns/pid"), target, 64n));
+  const link = new TextDecoder().decode(target.subarray(0, Math.max(0, length)));
+  const namespace = Number(/^pid:\[(\d+)\]$/.exec(link)?.[1] ?? 0);
+  return own = { namespace, pid: process.pid, startTime: startTimeOf(process.pid) ?? 0 };
+}

@@ -1,0 +1,31 @@
+import { errno, strerror } from "./libc.ts";
+
+/** Error numbers that callers tell apart. */
+export const ERRNO = {
+  EPERM: 1,
+  ENOENT: 2,
+  EINTR: 4,
+  EAGAIN: 11,
+  ENOMEM: 12,
+  EACCES: 13,
+  EEXIST: 17,
+  EISDIR: 21,
+  EINVAL: 22,
+  EMFILE: 24,
+  ENOSPC: 28,
+  ELOOP: 40,
+  ENXIO: 6,
+  EOPNOTSUPP: 95,
+} as const;
+
+/** A system call that failed, in the system's words. */
+export class SystemFailure extends Error {
+  override readonly name = "SystemFailure";
+  readonly errno: number;
+
+  /** @param error the error number; the thread's own when left out, so make it at once after the call */
+  constructor(doing: string, error: number = errno()) {
+    super(`cannot ${doing}: ${strerror(error)}`);
+    this.errno = error;
+  }
+}

@@ -1,0 +1,278 @@
+import { closeDescriptor, statusOf, unlinkShared } from "../../ffi/descriptors.ts";
+import { functionPointer } from "../../ffi/libc.ts";
+import { tryLockBytes, unlockBytes } from "../../ffi/locks.ts";
+import { ffi } from "../../ffi/mod.ts";
+import { LEDGER, note, strike } from "../../ffi/process/ledger.ts";
+import { processIdentity } from "../../ffi/process_identity.ts";
+import { SharedMapping } from "../../ffi/shared_mapping.ts";
+import { SystemFailure } from "../../ffi/system_failure.ts";
+import { NativeError, staleError, SystemError } from "../errors.ts";
+import { countHandle } from "../handle.ts";
+import {
+  isAbandoned,
+  isAnySent,
+  type OpenTables,
+  OWNER_SLOT,
+  punchBlock,
+  punchUnheld,
+  reclaimAll,
+  reclaimBlocks,
+  type Reclaimed,
+} from "./reclaim.ts";
+import {
+  type Backend,
+  createFile,
+  memfdName,
+  openFile,
+  openPassed,
+  publishFile,
+  type RegionFile,
+} from "./region_file.ts";
+import { encodeHeader, layOut, type RegionLayout, SLOTS } from "./region_layout.ts";
+import { type BlockEntry, RegionTables } from "./region_tables.ts";
+
+/** How long somebody who cleans up may hold all of a region's locks, at most. */
+const CLEANING_MS = 50;
+
+/**
+ * A region of shared memory, as this thread takes part in it: it holds a lock that the kernel lets go when the thread's
+ * descriptor is closed, and by which all others see that it lives.
+ */
+export class Region implements OpenTables {
+  readonly name: string;
+  readonly backend: Backend;
+  readonly layout: RegionLayout;
+  readonly fd: number;
+  readonly tables: RegionTables;
+  readonly mapping: SharedMapping;
+  /** Whether this thread made it. */
+  readonly isOwner: boolean;
+  readonly #slot: number;
+  readonly #bit: bigint;
+  readonly #note: number;
+  /** How often this thread holds each block. */
+  readonly #holds: Uint32Array;
+  #held = 0;
+  #closed = false;
+  /** Where a block goes that nobody holds any more, and that this thread made. */
+  onFree: ((index: number) => void) | undefined;
+  /** Called when this thread takes part no more. */
+  onClose: (() => void) | undefined;
+
+  private constructor(file: RegionFile, name: string, mapping: SharedMapping, tables: RegionTables, slot: number) {
+    this.name = name;
+    this.backend = file.backend;
+    this.layout = file.layout;
+    this.fd = file.fd;
+    this.mapping = mapping;
+    this.tables = tables;
+    this.isOwner = slot === OWNER_SLOT;
+    this.#slot = slot;
+    this.#bit = RegionTables.bitOf(slot);
+    this.#holds = new Uint32Array(file.layout.blockCapacity);
+    this.#note = note(ffi.address(functionPointer("close")), BigInt(file.fd), 0n, LEDGER.callLast);
+    countHandle("region", 1);
+  }
+
+  /**
+   * Makes a region. It can be found when it is complete, and all of its memory is there.
+   *
+   * @throws {MemoryError} OUT_OF_MEMORY
+   * @throws {SystemError} SYSTEM
+   */
+  static create(backend: Backend, dataByteLength: number, blockCapacity = 0): Region {
+    const layout = layOut(dataByteLength, blockCapacity), fd = createFile(backend, layout);
+    return Region.#open({ fd, backend, layout }, (mapping, tables) => {
+      if (!tryLockBytes(fd, OWNER_SLOT)) throw new NativeError("SYSTEM", "Cannot lock a new region");
+      tables.use(OWNER_SLOT, processIdentity(), fd);
+      new Uint8Array(ffi.view(mapping.pointer, layout.dataOffset)).set(encodeHeader(layout));
+      return { slot: OWNER_SLOT, name: publishFile(backend, fd, layout.id) };
+    });
+  }
+
+  /** Takes part in the region of a name. @throws {NativeError} as `openFile`; REGION_FULL */
+  static join(name: string): Region {
+    const file = openFile(name);
+    return Region.#open(file, (_, tables) => ({ slot: takeSlot(name, { fd: file.fd, tables }, file.backend), name }));
+  }
+
+  /** Takes part in the region of a memfd that was passed here. @throws {NativeError} as `openPassed`; REGION_FULL */
+  static joinPassed(fd: number): Region {
+    const file = openPassed(fd);
+    return Region.#open(file, (_, tables) => {
+      const { identity, fd } = tables.participant(OWNER_SLOT), name = memfdName(identity, fd, file.layout.id);
+      return { slot: takeSlot(name, { fd: file.fd, tables }, file.backend), name };
+    });
+  }
+
+  static #open(
+    file: RegionFile,
+    take: (mapping: SharedMapping, tables: RegionTables) => { readonly slot: number; readonly name: string },
+  ): Region {
+    let mapping: SharedMapping | undefined;
+    try {
+      mapping = new SharedMapping(file.fd, 0, file.layout.byteLength, "shared");
+      const tables = new RegionTables(file.layout, ffi.view(mapping.pointer, file.layout.dataOffset));
+      const { slot, name } = take(mapping, tables);
+      return new Region(file, name, mapping, tables, slot);
+    } catch (error) {
+      mapping?.close();
+      closeDescriptor(file.fd);
+      if (!(error instanceof SystemFailure)) throw error;
+      throw new SystemError("SYSTEM", `Cannot open a region: ${error.message}`, { cause: error });
+    }
+  }
+
+  /** Whether this thread has closed it. */
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** How many blocks, and users of the whole, this thread holds. */
+  get held(): number {
+    return this.#held;
+  }
+
+  /** Makes a block, which this thread then holds once. Returns its generation. For the owner. */
+  make(index: number, byteOffset: number, byteLength: number): number {
+    this.#holds[index] = 1;
+    this.#held++;
+    return this.tables.make(index, byteOffset, byteLength, this.#bit);
+  }
+
+  /**
+   * Holds a block for this thread, and returns its entry.
+   *
+   * @throws {ReferenceError} STALE_REFERENCE when it was freed, or made again since
+   */
+  hold(index: number, generation: number): BlockEntry {
+    if (!this.tables.hold(index, this.#bit)) throw stale(this.name, "it was freed");
+    if (this.#holds[index]!++ === 0) this.#held++;
+    const entry = this.tables.entry(index);
+    if (entry.generation === generation) {
+      this.tables.receive(index);
+      return entry;
+    }
+    this.release(index);
+    throw stale(this.name, "its memory is in other use by now");
+  }
+
+  /** Ends one hold of a block. The last of all holders frees it, at once. */
+  release(index: number): void {
+    if (--this.#holds[index]! > 0) return;
+    this.#held--;
+    if (this.tables.release(index, this.#bit)) this.#free(index);
+    this.#closeIfDone();
+  }
+
+  /** Ends one hold of a block in favour of a reference to it that is on its way. */
+  send(index: number, deadline: number): void {
+    this.tables.send(index, deadline);
+    this.release(index);
+  }
+
+  /** Holds the whole region for this thread. */
+  retain(): void {
+    this.#held++;
+  }
+
+  /** Ends one {@linkcode Region.retain}. */
+  letGo(): void {
+    this.#held--;
+    this.#closeIfDone();
+  }
+
+  /** Takes back what the dead held; leaves a region that nobody makes blocks in any more. */
+  tend(): Reclaimed {
+    const reclaimed = reclaimBlocks(this, this.#slot, (index) => this.#free(index));
+    if (!this.isOwner && isAbandoned(this) && this.tables.close()) punchUnheld(this);
+    this.#closeIfDone();
+    return reclaimed;
+  }
+
+  #free(index: number): void {
+    if (this.onFree) this.onFree(index);
+    else if (this.isOwner || isAbandoned(this)) punchBlock(this, index);
+    else this.tables.giveBack(index);
+  }
+
+  /** A thread that made no blocks here, and holds none, stays for the next reference: unless there can be none. */
+  #closeIfDone(): void {
+    if (this.#held > 0) return;
+    if (this.isOwner ? this.tables.closed && !this.#waitsForTransit() : this.#isDone()) this.close();
+  }
+
+  #isDone(): boolean {
+    return this.layout.blockCapacity === 0 || isAbandoned(this);
+  }
+
+  /** A memfd can be opened through its owner only. */
+  #waitsForTransit(): boolean {
+    return this.backend === "memfd" && isAnySent(this.tables);
+  }
+
+  /** For the owner: makes no more blocks. What others hold stays until they let it go. */
+  retire(): void {
+    this.onFree = undefined;
+    if (this.tables.close()) punchUnheld(this);
+    this.#closeIfDone();
+  }
+
+  /** Takes part no more. This thread may hold nothing. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    if (this.isOwner) this.tables.close();
+    this.tables.leave(this.#slot);
+    unlockBytes(this.fd, this.#slot);
+    if (this.backend === "named") unlinkIfUnused(this, this.name, this.layout);
+    this.mapping.close();
+    strike(this.#note);
+    closeDescriptor(this.fd);
+    countHandle("region", -1);
+    this.onClose?.();
+  }
+}
+
+function stale(name: string, why: string): ReferenceError {
+  return staleError(`Cannot open a reference into region ${name}: ${why}`);
+}
+
+/** Takes the name of a region away that nobody can find anything in any more. The caller takes part no more. */
+function unlinkIfUnused(open: OpenTables, name: string, layout: RegionLayout): void {
+  if (tryLockBytes(open.fd, 0, SLOTS)) { // the last one: nobody else is alive
+    if (reclaimAll(open, layout) === "nothing") unlinkShared(name);
+  } else if (layout.blockCapacity > 0 && isAbandoned(open) && open.tables.heldBlocks().next().done) {
+    unlinkShared(name);
+  }
+}
+
+/** Takes an entry among a region's participants. @throws {NativeError} REGION_FULL; REGION_NOT_FOUND */
+function takeSlot(name: string, open: OpenTables, backend: Backend): number {
+  const { fd, tables } = open, start = performance.now();
+  for (;;) {
+    for (let slot = OWNER_SLOT + 1; slot < SLOTS; slot++) {
+      if (!tryLockBytes(fd, slot)) continue;
+      if (backend === "named" && statusOf(fd).links === 0) {
+        throw new NativeError("REGION_NOT_FOUND", `Cannot open region ${name}: it is gone`);
+      }
+      if (tables.isUsed(slot)) reclaimSlot(open, slot);
+      tables.use(slot, processIdentity(), fd);
+      return slot;
+    }
+    if (performance.now() - start > CLEANING_MS) {
+      const most = SLOTS - 1,
+        message = `Cannot open region ${name}: ${most} threads take part in it, and it takes no more`;
+      throw new NativeError("REGION_FULL", message);
+    }
+  }
+}
+
+function reclaimSlot(open: OpenTables, slot: number): void {
+  const bit = RegionTables.bitOf(slot), abandoned = isAbandoned(open);
+  for (const index of open.tables.heldBlocks()) {
+    if (!open.tables.release(index, bit)) continue;
+    if (abandoned) punchBlock(open, index);
+    else open.tables.giveBack(index);
+  }
+}

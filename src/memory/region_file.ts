@@ -1,0 +1,181 @@
+import {
+  closeDescriptor,
+  createMemoryDescriptor,
+  createNameless,
+  effectiveUser,
+  isSizeSealed,
+  nameDescriptor,
+  openShared,
+  readStart,
+  reopenDescriptor,
+  reserveBytes,
+  sealSize,
+  statusOf,
+} from "../../ffi/descriptors.ts";
+import { fileSystemSpace } from "../../ffi/file_system.ts";
+import { type ProcessIdentity, processIdentity, startTimeOf } from "../../ffi/process_identity.ts";
+import { ERRNO, SystemFailure } from "../../ffi/system_failure.ts";
+import { MemoryError, NativeError, SystemError, typeError } from "../errors.ts";
+import { decodeHeader, HEADER_BYTE_LENGTH, type RegionLayout } from "./region_layout.ts";
+
+/**
+ * What a region lies in: a `named` file of /dev/shm, or a `memfd` file without a name, whose size nobody can change and
+ * which the kernel frees with its last user.
+ */
+export type Backend = "named" | "memfd";
+
+/** Where named regions lie: what `shm_open` opens. */
+export const SHARED_DIRECTORY = "/dev/shm";
+
+const NAMED = /^coload-([0-9a-f]{32})$/;
+/** pid namespace, pid, start time, descriptor, id */
+const MEMFD = /^memfd-(\d{1,10})-(\d{1,10})-(\d{1,15})-(\d{1,10})-([0-9a-f]{32})$/;
+
+/** An open file of a region. */
+export interface RegionFile {
+  readonly fd: number;
+  readonly backend: Backend;
+  readonly layout: RegionLayout;
+}
+
+/** Whether a name in /dev/shm could be a region's. */
+export function isRegionName(name: string): boolean {
+  return NAMED.test(name);
+}
+
+/** The backend that a region's name tells. @throws {TypeError} INVALID_REFERENCE for what no region is called */
+export function backendOf(name: string): Backend {
+  if (typeof name === "string" && NAMED.test(name)) return "named";
+  if (typeof name === "string" && MEMFD.test(name)) return "memfd";
+  const found = typeof name === "string" ? JSON.stringify(name.slice(0, 80)) : typeof name;
+  throw typeError("INVALID_REFERENCE", `Cannot open region ${found}: no region has such a name`);
+}
+
+function cannotCreate(error: unknown, backend: Backend, byteLength: number): Error {
+  if (!(error instanceof SystemFailure)) return error as Error;
+  const doing = `Cannot make a ${backend} region of ${byteLength} bytes`;
+  if (error.errno !== ERRNO.ENOSPC && error.errno !== ERRNO.ENOMEM) {
+    return new SystemError("SYSTEM", `${doing}: ${error.message}`, { cause: error });
+  }
+  const room = backend === "named" ? { availableBytes: fileSystemSpace(SHARED_DIRECTORY).freeBytes } : {};
+  const where = backend === "named" ? `${SHARED_DIRECTORY} has ${room.availableBytes} bytes free` : error.message;
+  return new MemoryError("OUT_OF_MEMORY", `${doing}: ${where}`, { cause: error, neededBytes: byteLength, ...room });
+}
+
+/**
+ * Makes a file with room for a region. A named one has no name yet.
+ *
+ * @throws {MemoryError} OUT_OF_MEMORY where there is no room for all of it
+ * @throws {SystemError} SYSTEM where the backend is missing or refused
+ */
+export function createFile(backend: Backend, { id, byteLength }: RegionLayout): number {
+  let fd = -1;
+  try {
+    fd = backend === "named" ? createNameless(SHARED_DIRECTORY) : createMemoryDescriptor(`coload-${id}`);
+    reserveBytes(fd, byteLength);
+    if (backend === "memfd") sealSize(fd);
+    return fd;
+  } catch (error) {
+    if (fd >= 0) closeDescriptor(fd);
+    throw cannotCreate(error, backend, byteLength);
+  }
+}
+
+/** The name of a memfd region: how a process of the same pid namespace opens it through the one that made it. */
+export function memfdName({ namespace, pid, startTime }: ProcessIdentity, fd: number, id: string): string {
+  return `memfd-${namespace}-${pid}-${startTime}-${fd}-${id}`;
+}
+
+/** Lets others find a region that is complete, and returns its name. @throws {SystemError} SYSTEM */
+export function publishFile(backend: Backend, fd: number, id: string): string {
+  if (backend === "memfd") return memfdName(processIdentity(), fd, id);
+  try {
+    nameDescriptor(fd, `${SHARED_DIRECTORY}/coload-${id}`);
+  } catch (error) {
+    throw cannotCreate(error, backend, 0);
+  }
+  return `coload-${id}`;
+}
+
+/**
+ * Opens a region's file by its name and reads its header, once. Whoever owns the file and may change its size is looked
+ * at before.
+ *
+ * @throws {TypeError} INVALID_REFERENCE
+ * @throws {NativeError} REGION_NOT_FOUND; REGION_FORBIDDEN; REGION_INVALID; REGION_UNREACHABLE
+ */
+export function openFile(name: string): RegionFile {
+  const backend = backendOf(name);
+  const fd = backend === "named" ? openNamed(name) : openByProcess(name, MEMFD.exec(name)!.slice(1, 5).map(Number));
+  return checkedFile(fd, name, backend);
+}
+
+/** Opens a region by a memfd that was passed here, which stays the caller's. @throws {NativeError} as {@linkcode openFile} */
+export function openPassed(fd: number): RegionFile {
+  const name = `of descriptor ${fd}`;
+  try {
+    return checkedFile(reopenDescriptor(fd), name, "memfd");
+  } catch (error) {
+    throw error instanceof SystemFailure ? refused(error, name) : error;
+  }
+}
+
+function checkedFile(fd: number, name: string, backend: Backend): RegionFile {
+  try {
+    const { regular, uid, mode, byteLength } = statusOf(fd), user = effectiveUser();
+    const forbidden = (why: string) => new NativeError("REGION_FORBIDDEN", `Cannot open region ${name}: ${why}`);
+    if (!regular) throw forbidden("it is no file");
+    if (uid !== user) throw forbidden(`it belongs to user ${uid}, and this process runs as user ${user}`);
+    if (backend === "named" && (mode & 0o077) !== 0) {
+      throw forbidden(`other users may reach it: mode 600 wanted, ${mode.toString(8)} found`);
+    }
+    if (backend === "memfd" && !isSizeSealed(fd)) {
+      throw forbidden("its size is not sealed: whoever has it could cut it");
+    }
+    const layout = decodeHeader(name, readStart(fd, HEADER_BYTE_LENGTH), byteLength);
+    if (!name.endsWith(layout.id) && MEMFD.test(name)) throw notFound(name);
+    return { fd, backend, layout };
+  } catch (error) {
+    closeDescriptor(fd);
+    throw error;
+  }
+}
+
+function notFound(name: string, cause?: Error): NativeError {
+  return new NativeError("REGION_NOT_FOUND", `Cannot open region ${name}: it is gone`, { cause });
+}
+
+function refused(error: SystemFailure, name: string): NativeError {
+  const { ENOENT, ELOOP, EISDIR, EACCES, EPERM, ENXIO } = ERRNO;
+  if (error.errno === ENOENT) return notFound(name, error);
+  if ([ELOOP, EISDIR, EACCES, EPERM, ENXIO].some((number) => number === error.errno)) {
+    const why = error.errno === ELOOP ? "a symlink has its name" : error.message;
+    return new NativeError("REGION_FORBIDDEN", `Cannot open region ${name}: ${why}`, { cause: error });
+  }
+  return new SystemError("SYSTEM", `Cannot open region ${name}: ${error.message}`, { cause: error });
+}
+
+function openNamed(name: string): number {
+  try {
+    return openShared(name);
+  } catch (error) {
+    throw refused(error as SystemFailure, name);
+  }
+}
+
+/** Opens a memfd through the process that made it, if it is the one that the name means. */
+function openByProcess(name: string, [namespace, pid, startTime, fd]: readonly number[]): number {
+  const own = processIdentity();
+  if (namespace !== own.namespace) {
+    const message = `Cannot open region ${name}: it was made in pid namespace ${namespace}, this process is in ` +
+      `${own.namespace}; pass its descriptor, or use the backend "named"`;
+    throw new NativeError("REGION_UNREACHABLE", message);
+  }
+  if (startTimeOf(pid!) !== startTime) throw notFound(name);
+  try {
+    return reopenDescriptor(fd!, pid!);
+  } catch (error) {
+    const { errno } = error as SystemFailure; // a socket, which cannot be opened, may have its number now
+    throw errno === ERRNO.ENXIO ? notFound(name, error as Error) : refused(error as SystemFailure, name);
+  }
+}

@@ -1,0 +1,99 @@
+import { clearInterval, setInterval } from "node:timers";
+import { MemoryError } from "../errors.ts";
+import type { Reclaimed } from "./reclaim.ts";
+import { Region } from "./region.ts";
+import type { Backend } from "./region_file.ts";
+import { sweepDirectory } from "./sweep_directory.ts";
+
+/** How often a thread that takes part in regions cleans up after the dead. */
+const SWEEP_MS = 5000;
+
+/** The regions that this thread takes part in, by name. */
+const regions = new Map<string, Region>();
+const tenders = new Set<() => void>();
+let timer: ReturnType<typeof setInterval> | undefined;
+let swept = false;
+
+function add(region: Region): Region {
+  regions.set(region.name, region);
+  region.onClose = () => {
+    regions.delete(region.name);
+    if (regions.size > 0) return;
+    clearInterval(timer);
+    timer = undefined;
+  };
+  timer ??= setInterval(() => {
+    for (const tend of tenders) tend();
+    sweepSharedMemory();
+  }, SWEEP_MS).unref();
+  return region;
+}
+
+function sweepOnce(): void {
+  if (swept) return;
+  swept = true;
+  sweepDirectory();
+}
+
+/** Has something done whenever this thread cleans up by itself. Returns what ends that. */
+export function whenTending(tend: () => void): () => void {
+  tenders.add(tend);
+  return () => tenders.delete(tend);
+}
+
+/**
+ * Makes a region. Where there is no room for it, it cleans up after the dead and tries once more.
+ *
+ * @throws {MemoryError} OUT_OF_MEMORY
+ * @throws {SystemError} SYSTEM
+ */
+export function createRegion(backend: Backend, dataByteLength: number, blockCapacity = 0): Region {
+  sweepOnce();
+  try {
+    return add(Region.create(backend, dataByteLength, blockCapacity));
+  } catch (error) {
+    if (!(error instanceof MemoryError) || sweepSharedMemory().count === 0) throw error;
+    return add(Region.create(backend, dataByteLength, blockCapacity));
+  }
+}
+
+/** The region of a name, which this thread then takes part in. @throws {NativeError} as `Region.join` */
+export function joinRegion(name: string): Region {
+  const found = regions.get(name);
+  if (found !== undefined) return found;
+  sweepOnce();
+  return add(Region.join(name));
+}
+
+/** The region of a memfd that was passed here. The descriptor stays the caller's. @throws {NativeError} */
+export function joinPassedRegion(fd: number): Region {
+  const joined = Region.joinPassed(fd), found = regions.get(joined.name);
+  if (found === undefined) return add(joined);
+  joined.close();
+  return found;
+}
+
+/**
+ * Cleans up after processes that died: removes regions in which nobody is alive, and takes back what only the dead
+ * held in others. A region with a living participant stays, whichever container that is in. Returns what was removed:
+ * how many regions and blocks, and their bytes.
+ *
+ * It is done by itself: when a thread first uses shared memory, every 5 s while it does, and when there is no room.
+ *
+ * @example
+ * ```ts
+ * import { sweepSharedMemory } from "@coload/onnx";
+ *
+ * const { count, bytes } = sweepSharedMemory();
+ * console.log(`${count} left-overs of dead processes, ${bytes} bytes`);
+ * ```
+ */
+export function sweepSharedMemory(): { count: number; bytes: number } {
+  let { count, bytes } = sweepDirectory(new Set(regions.keys()));
+  for (const region of [...regions.values()]) {
+    const reclaimed: Reclaimed = region.tend();
+    count += reclaimed.count;
+    bytes += reclaimed.bytes;
+  }
+  return { count, bytes };
+}

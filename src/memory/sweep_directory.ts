@@ -1,0 +1,73 @@
+import { closeDescriptor, statusOf, unlinkShared } from "../../ffi/descriptors.ts";
+import { namesIn } from "../../ffi/file_system.ts";
+import { tryLockBytes } from "../../ffi/locks.ts";
+import { ffi } from "../../ffi/mod.ts";
+import { SharedMapping } from "../../ffi/shared_mapping.ts";
+import { isAbandoned, type OpenTables, punchBlock, punchUnheld, reclaimAll, reclaimBlocks } from "./reclaim.ts";
+import type { Reclaimed } from "./reclaim.ts";
+import { isRegionName, openFile, SHARED_DIRECTORY } from "./region_file.ts";
+import { type RegionLayout, SLOTS } from "./region_layout.ts";
+import { RegionTables } from "./region_tables.ts";
+
+const NOTHING: Reclaimed = { count: 0, bytes: 0 };
+
+/** Names in /dev/shm that could be regions; none where it is missing. */
+export function regionNames(): string[] {
+  try {
+    return namesIn(SHARED_DIRECTORY).filter(isRegionName);
+  } catch {
+    return [];
+  }
+}
+
+/**
+ * Cleans up in all of this user's named regions but some: removes those in which nobody is alive, and takes from the
+ * others what only the dead held. Only locks decide: a process of another pid namespace is as alive as one of this.
+ *
+ * @param except names to pass over
+ */
+export function sweepDirectory(except: ReadonlySet<string> = new Set()): Reclaimed {
+  let count = 0, bytes = 0;
+  for (const name of regionNames()) {
+    if (except.has(name)) continue;
+    const found = sweepRegion(name);
+    count += found.count;
+    bytes += found.bytes;
+  }
+  return { count, bytes };
+}
+
+function sweepRegion(name: string): Reclaimed {
+  let file;
+  try {
+    file = openFile(name);
+  } catch {
+    return NOTHING; // somebody else's, or gone meanwhile: not ours to clean
+  }
+  let mapping: SharedMapping | undefined;
+  try {
+    mapping = new SharedMapping(file.fd, 0, file.layout.dataOffset, "shared");
+    const tables = new RegionTables(file.layout, ffi.view(mapping.pointer, file.layout.dataOffset));
+    return sweepOpen(name, { fd: file.fd, tables }, file.layout);
+  } finally {
+    mapping?.close();
+    closeDescriptor(file.fd); // with it go its locks
+  }
+}
+
+function sweepOpen(name: string, open: OpenTables, layout: RegionLayout): Reclaimed {
+  if (tryLockBytes(open.fd, 0, SLOTS)) {
+    const { allocatedBytes, links } = statusOf(open.fd);
+    if (links === 0) return NOTHING;
+    if (reclaimAll(open, layout) === "in transit") return NOTHING;
+    return unlinkShared(name) ? { count: 1, bytes: allocatedBytes } : NOTHING;
+  }
+  const abandoned = isAbandoned(open);
+  const giveBack = (index: number) => abandoned ? punchBlock(open, index) : open.tables.giveBack(index);
+  const reclaimed = reclaimBlocks(open, -1, giveBack);
+  if (abandoned && layout.blockCapacity > 0) {
+    if (open.tables.close()) punchUnheld(open);
+    if (open.tables.heldBlocks().next().done) unlinkShared(name); // its participants hold nothing in it
+  }
+  return reclaimed;
+}
