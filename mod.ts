@@ -26,6 +26,7 @@ export {
   type OrtErrorCode,
   SystemError,
 } from "./src/errors.ts";
+export type { SharedMemoryCapabilities } from "./src/memory/shared_memory_capabilities.ts";
 export { type Capabilities, capabilities } from "./src/ort/capabilities.ts";
 export { type Configuration, configure } from "./src/ort/configuration.ts";
 export type { ModelMetadata } from "./src/ort/model_metadata.ts";
@@ -44,6 +45,7 @@ export type { WeightMemory } from "./src/session/native_session.ts";
 export type { Feeds, RunOptions, RunSyncOptions } from "./src/session/run_options.ts";
 export type { Tensors } from "./src/session/tensors.ts";
 export { sweepSharedMemory } from "./src/memory/regions.ts";
+export { type OpenRegionOptions, type RegionOptions, SharedMemoryRegion } from "./src/memory/shared_memory_region.ts";
 export { tensorByteLength } from "./src/tensor/bytes.ts";
 export type { MemoryScope } from "./src/tensor/memory_scope.ts";
 export {

@@ -10,11 +10,12 @@ export function doctorCommand(onEnd: (exitCode: number) => void): Command {
     .summary("say what works here, and how to mend what does not")
     .description(
       "Say which onnxruntime library is used and how it was found, what was tried before, which fast paths and " +
-        "execution providers there are, and how to mend what does not work. The exit code is 1 if something fails.",
+        "execution providers there are, what memory can be shared and what is left over in it, and how to mend what does not work. The exit code is 1 if something fails.",
     )
     .option("--json", "for programs to read")
-    .action(async ({ json }: { readonly json?: boolean }) => {
-      const report = await diagnose();
+    .option("--sweep", "remove what dead processes left in shared memory, before looking")
+    .action(async ({ json, sweep }: { readonly json?: boolean; readonly sweep?: boolean }) => {
+      const report = await diagnose({ sweep: sweep ?? false });
       console.log(json ? JSON.stringify(report, null, 2) : describe(report));
       onEnd(report.ok ? 0 : 1);
     });

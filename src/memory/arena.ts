@@ -1,4 +1,5 @@
 import { FreeSpace } from "./free_space.ts";
+import { HeldBlock } from "./holds.ts";
 import type { Quota } from "./quota.ts";
 import type { Region } from "./region.ts";
 import type { Backend } from "./region_file.ts";
@@ -10,16 +11,6 @@ const BYTES_PER_BLOCK = 4096, FEWEST_BLOCKS = 64;
 
 /** A reference's generation is the number of its block times this, and how often that was allocated. */
 export const BLOCK_COUNT: number = 2 ** 32;
-
-/** A piece of a region that this thread holds. */
-export interface HeldBlock {
-  readonly region: Region;
-  readonly index: number;
-  readonly generation: number;
-  /** From the start of the region. */
-  readonly byteOffset: number;
-  readonly byteLength: number;
-}
 
 /** A region that this thread hands out in blocks. */
 export class Arena {
@@ -81,7 +72,7 @@ export class Arena {
     this.#quotas[index] = quota;
     quota.add(taken);
     const generation = this.region.make(index, byteOffset, taken);
-    return { region: this.region, index, generation, byteOffset, byteLength };
+    return new HeldBlock(this.region, index, generation, byteOffset, byteLength);
   }
 
   /** Takes back what others let go. */

@@ -1,6 +1,7 @@
 import { MemoryError, SystemError } from "../errors.ts";
-import { Arena, BLOCK_COUNT, type HeldBlock } from "./arena.ts";
+import { Arena, BLOCK_COUNT } from "./arena.ts";
 import { FreeSpace } from "./free_space.ts";
+import type { HeldBlock } from "./holds.ts";
 import type { Quota } from "./quota.ts";
 import type { Backend } from "./region_file.ts";
 import { PAGE } from "./region_layout.ts";

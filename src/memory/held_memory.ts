@@ -2,36 +2,36 @@ import type { Pointer } from "../../ffi/mod.ts";
 import { SharedMapping } from "../../ffi/shared_mapping.ts";
 import { SystemError } from "../errors.ts";
 import { countHandle } from "../handle.ts";
-import type { HeldBlock } from "./arena.ts";
+import type { Hold } from "./holds.ts";
 import type { NativeOwner } from "./native_block.ts";
 import { PAGE } from "./region_layout.ts";
 
 /** A part of a shared region that this thread holds: what is written here, all others see. */
 export class HeldMemory implements NativeOwner {
-  readonly block: HeldBlock;
+  readonly hold: Hold;
   #pointer: Pointer | undefined;
 
-  constructor(block: HeldBlock) {
-    this.block = block;
+  constructor(hold: Hold) {
+    this.hold = hold;
     countHandle("tensor", 1);
   }
 
   get pointer(): Pointer {
-    return this.#pointer ??= this.block.region.mapping.at(this.block.byteOffset);
+    return this.#pointer ??= this.hold.region.mapping.at(this.hold.byteOffset);
   }
 
   get byteLength(): number {
-    return this.block.byteLength;
+    return this.hold.byteLength;
   }
 
   vacate(buffers: readonly ArrayBuffer[]): boolean {
-    this.block.region.mapping.outlive(buffers);
+    this.hold.region.mapping.outlive(buffers);
     return false;
   }
 
   release(): void {
     countHandle("tensor", -1);
-    this.block.region.release(this.block.index);
+    this.hold.release();
   }
 
   /** The memory is never used for anything else, as long as this thread lives. */
@@ -46,17 +46,17 @@ export class HeldMemory implements NativeOwner {
  * vanish with it. So nobody is hurt by it, and nothing crashes.
  */
 export class ReadOnlyMemory implements NativeOwner {
-  readonly block: HeldBlock;
+  readonly hold: Hold;
   #mapping: SharedMapping | undefined;
   #holds = true;
 
-  constructor(block: HeldBlock) {
-    this.block = block;
+  constructor(hold: Hold) {
+    this.hold = hold;
     countHandle("tensor", 1);
   }
 
   get pointer(): Pointer {
-    const { region, byteOffset, byteLength } = this.block, start = Math.floor(byteOffset / PAGE) * PAGE;
+    const { region, byteOffset, byteLength } = this.hold, start = Math.floor(byteOffset / PAGE) * PAGE;
     try {
       this.#mapping ??= new SharedMapping(region.fd, start, byteOffset - start + Math.max(1, byteLength), "private");
     } catch (cause) {
@@ -66,7 +66,7 @@ export class ReadOnlyMemory implements NativeOwner {
   }
 
   get byteLength(): number {
-    return this.block.byteLength;
+    return this.hold.byteLength;
   }
 
   vacate(): boolean {
@@ -90,6 +90,6 @@ export class ReadOnlyMemory implements NativeOwner {
     if (!this.#holds) return;
     this.#holds = false;
     countHandle("tensor", -1);
-    this.block.region.release(this.block.index);
+    this.hold.release();
   }
 }

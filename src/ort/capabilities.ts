@@ -1,6 +1,7 @@
 import { ffi } from "../../ffi/mod.ts";
 import { asynchronousCalls } from "../../ffi/process/calls.ts";
 import { LibraryError } from "../errors.ts";
+import { type SharedMemoryCapabilities, sharedMemoryCapabilities } from "../memory/shared_memory_capabilities.ts";
 import { startOrt } from "./environment.ts";
 
 /** What works here, and why not what does not. */
@@ -26,6 +27,8 @@ export interface Capabilities {
   readonly calls: string;
   /** `"native"` when asynchronous calls run on native threads; otherwise why not. */
   readonly threads: string;
+  /** What memory can be shared with other processes. */
+  readonly sharedMemory: SharedMemoryCapabilities;
 }
 
 /**
@@ -40,20 +43,13 @@ export interface Capabilities {
  * ```
  */
 export async function capabilities(): Promise<Capabilities> {
-  const threads = asynchronousCalls();
+  const rest = { runtime: ffi.runtime, threads: asynchronousCalls(), sharedMemory: sharedMemoryCapabilities() };
   try {
     const { path, version, how, others, providers, fast } = await startOrt();
     const library = { path, version, how, others };
-    return {
-      runtime: ffi.runtime,
-      library,
-      problem: undefined,
-      providers,
-      calls: fast === true ? "fast" : fast,
-      threads,
-    };
+    return { ...rest, library, problem: undefined, providers, calls: fast === true ? "fast" : fast };
   } catch (problem) {
     if (!(problem instanceof LibraryError)) throw problem;
-    return { runtime: ffi.runtime, library: undefined, problem, providers: [], calls: "unknown", threads };
+    return { ...rest, library: undefined, problem, providers: [], calls: "unknown" };
   }
 }

@@ -1,7 +1,6 @@
 import { disposedError, rangeError, typeError } from "../errors.ts";
 import { Arenas } from "../memory/arenas.ts";
 import { Quota } from "../memory/quota.ts";
-import type { Backend } from "../memory/region_file.ts";
 import { BLOCK_ALIGNMENT, PAGE } from "../memory/region_layout.ts";
 import type { DType } from "./dtype.ts";
 import { Holdings } from "./holdings.ts";
@@ -45,7 +44,7 @@ export interface ScopeMetrics {
 /** What an allocator holds. */
 export interface AllocatorMetrics extends ScopeMetrics {
   /** What its arenas are; `undefined` before the first. */
-  readonly backend: Backend | undefined;
+  readonly backend: "named" | "memfd" | undefined;
   /** How many there are. */
   readonly arenas: number;
   /** Bytes that they take from the machine, in use or not. */
@@ -86,7 +85,7 @@ export class SharedMemoryAllocator implements Disposable {
   readonly #own: Holdings;
   readonly #scopes: Map<MemoryScope, Holdings> = new Map();
 
-  /** @throws {RangeError} OUT_OF_RANGE @throws {TypeError} INVALID_ARGUMENT */
+  /** Takes no memory before the first tensor. @throws {RangeError} OUT_OF_RANGE @throws {TypeError} INVALID_ARGUMENT */
   constructor(options: AllocatorOptions = {}) {
     const maxBytes = checkBytes("maxBytes", options.maxBytes, BLOCK_ALIGNMENT) ?? Infinity;
     const arenaBytes = checkBytes("arenaBytes", options.arenaBytes, PAGE), { backend } = options;

@@ -1,6 +1,7 @@
 import { rangeError, staleError, typeError } from "../errors.ts";
-import { BLOCK_COUNT, type HeldBlock } from "../memory/arena.ts";
+import { BLOCK_COUNT } from "../memory/arena.ts";
 import { HeldMemory, ReadOnlyMemory } from "../memory/held_memory.ts";
+import { HeldBlock } from "../memory/holds.ts";
 import { NativeBlock } from "../memory/native_block.ts";
 import { joinRegion } from "../memory/regions.ts";
 import type { DType } from "./dtype.ts";
@@ -101,8 +102,7 @@ export function openShared(given: TensorRef | string, readOnly: boolean): Opened
     region.release(index);
     throw outside(byteOffset, end, "block", block.byteOffset, block.byteOffset + block.byteLength);
   }
-  const held = { region, index, generation: block.generation, byteOffset, byteLength };
-  const storage = new SharedStorage(held, readOnly);
+  const storage = new SharedStorage(new HeldBlock(region, index, block.generation, byteOffset, byteLength), readOnly);
   return { dtype, shape: Object.freeze(shape), storage, layout: { readOnly, ...(strides && { strides }) } };
 }
 

@@ -3,9 +3,10 @@ import path from "node:path";
 import process from "node:process";
 import config from "../../../deno.json" with { type: "json" };
 import { type Attempt, findOnnxRuntime, type FoundLibrary } from "../../../ffi/find_library.ts";
-import { type Capabilities, capabilities } from "../../../mod.ts";
+import { type Capabilities, capabilities, sweepSharedMemory } from "../../../mod.ts";
 import type { LibraryError } from "../../errors.ts";
 import { installCommand } from "../../ort/locate.ts";
+import { sharedMemoryChecks } from "./shared_memory.ts";
 
 /** One thing that was looked into. */
 export interface Check {
@@ -41,14 +42,20 @@ const PROVIDER_LIBRARIES: Readonly<Record<string, string>> = {
   TensorrtExecutionProvider: "libonnxruntime_providers_tensorrt.so",
 };
 
-/** Looks into all that Coload needs on this machine. It starts onnxruntime, and loads no model. */
-export async function diagnose(): Promise<Report> {
+/**
+ * Looks into all that Coload needs on this machine. It starts onnxruntime, and loads no model.
+ *
+ * @param options `sweep`: whether to remove first what dead processes left in shared memory
+ */
+export async function diagnose({ sweep }: { readonly sweep: boolean }): Promise<Report> {
+  const swept = sweep ? sweepSharedMemory() : undefined;
   const { found, tried, given } = findOnnxRuntime();
   const able = await capabilities();
   const { library, problem, providers } = able;
-  const checks = library === undefined
+  const onnxruntime = library === undefined
     ? [brokenLibrary(problem, found ?? given)]
     : [libraryCheck(library), ...pathChecks(able), ...providers.map((name) => providerCheck(name, library.path))];
+  const checks = [...onnxruntime, ...sharedMemoryChecks(able.sharedMemory, swept)];
   const used = library ?? found;
   return {
     coload: config.version,
