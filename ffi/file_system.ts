@@ -1,5 +1,6 @@
 import { cstring } from "./cstring.ts";
 import { ffi, type Symbols } from "./mod.ts";
+import { readText } from "./files.ts";
 import { SystemFailure } from "./system_failure.ts";
 
 const SIGNATURES = {
@@ -34,4 +35,10 @@ export function fileSystemSpace(path: string): { readonly totalBytes: number; re
   if (posix().statvfs(cstring(path), words) !== 0) throw new SystemFailure(`look at the file system of ${path}`);
   const unit = Number(words[FRAGMENT]);
   return { totalBytes: Number(words[TOTAL]) * unit, freeBytes: Number(words[AVAILABLE]) * unit };
+}
+
+/** Bytes of the machine's memory that can be had without swapping, as the kernel estimates; `undefined` where it does not. */
+export function availableMemory(): number | undefined {
+  const match = /^MemAvailable:\s+(\d+) kB$/m.exec(readText("/proc/meminfo") ?? "");
+  return match ? Number(match[1]) * 1024 : undefined;
 }

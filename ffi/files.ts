@@ -75,3 +75,14 @@ export class OpenFile implements Disposable {
     libc().close(this.#fd);
   }
 }
+
+/** The first 4096 bytes of a file as text, which is all of most files of /proc; `undefined` where it cannot be read. */
+export function readText(path: string): string | undefined {
+  try {
+    using file = new OpenFile(path);
+    const bytes = new Uint8Array(4096);
+    return new TextDecoder().decode(bytes.subarray(0, file.read(bytes, 0)));
+  } catch {
+    return undefined;
+  }
+}

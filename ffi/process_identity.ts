@@ -1,6 +1,6 @@
 import process from "node:process";
 import { cstring } from "./cstring.ts";
-import { OpenFile } from "./files.ts";
+import { readText } from "./files.ts";
 import { libc } from "./libc.ts";
 
 /** What tells a process from every other one, also from a later one of the same number. */
@@ -17,20 +17,10 @@ const START_TIME = 19;
 
 let own: ProcessIdentity | undefined;
 
-function readAll(path: string): string {
-  using file = new OpenFile(path);
-  const bytes = new Uint8Array(4096);
-  return new TextDecoder().decode(bytes.subarray(0, file.read(bytes, 0)));
-}
-
 /** When a process of this pid namespace started; `undefined` where there is none of this number. */
 export function startTimeOf(pid: number): number | undefined {
-  try {
-    const stat = readAll(`/proc/${pid}/stat`);
-    return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[START_TIME]);
-  } catch {
-    return undefined;
-  }
+  const stat = readText(`/proc/${pid}/stat`);
+  return stat && Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[START_TIME]) || undefined;
 }
 
 /** This process. */

@@ -83,7 +83,7 @@ export class Arenas {
 
   #collect(): void {
     for (const arena of this.#arenas) {
-      arena.region.tend();
+      arena.region.tend(true);
       arena.collectAll();
     }
   }

@@ -45,7 +45,7 @@ export class HeldRegion implements Hold {
   }
 
   release(): void {
-    if (this.region.isOwner && this.region.layout.blockCapacity === 0) this.region.tables.close(); // no arena's
+    if (this.region.isOwner && this.region.layout.blockCapacity === 0) this.region.retire(); // not an arena's
     this.region.letGo();
   }
 }

@@ -13,6 +13,9 @@ export interface Reclaimed {
   readonly bytes: number;
 }
 
+/** Nothing was left of the dead. */
+export const NOTHING: Reclaimed = { count: 0, bytes: 0 };
+
 /** A region's file and its tables, as seen by a participant or by somebody who only cleans up. */
 export interface OpenTables {
   readonly fd: number;
@@ -52,11 +55,11 @@ export function reclaimBlocks({ fd, tables }: OpenTables, self: number, onFree: 
 /** Gives back the memory of a region in which no block is made any more, but for the blocks that are held. */
 export function punchUnheld({ fd, tables }: OpenTables): void {
   const { layout } = tables;
-  if (layout.blockCapacity === 0) return; // one piece, which all who take part hold
+  if (layout.blockCapacity === 0) return; // one piece, which all hold who take part
   const held = [...tables.heldBlocks()].map((index) => tables.entry(index)).sort((a, b) => a.byteOffset - b.byteOffset);
   let from = layout.dataOffset;
   for (const { byteOffset, byteLength } of held) {
-    punchPages(fd, from, byteOffset);
+    punchPages(fd, from, Math.min(byteOffset, layout.byteLength));
     from = Math.max(from, byteOffset + byteLength);
   }
   punchPages(fd, from, layout.byteLength);

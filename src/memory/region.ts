@@ -1,6 +1,6 @@
 import { closeDescriptor, statusOf, unlinkShared } from "../../ffi/descriptors.ts";
 import { functionPointer } from "../../ffi/libc.ts";
-import { tryLockBytes, unlockBytes } from "../../ffi/locks.ts";
+import { isLockedElsewhere, tryLockBytes, unlockBytes } from "../../ffi/locks.ts";
 import { ffi } from "../../ffi/mod.ts";
 import { LEDGER, note, strike } from "../../ffi/process/ledger.ts";
 import { processIdentity } from "../../ffi/process_identity.ts";
@@ -11,6 +11,7 @@ import { countHandle } from "../handle.ts";
 import {
   isAbandoned,
   isAnySent,
+  NOTHING,
   type OpenTables,
   OWNER_SLOT,
   punchBlock,
@@ -53,6 +54,8 @@ export class Region implements OpenTables {
   /** How often this thread holds each block. */
   readonly #holds: Uint32Array;
   #held = 0;
+  /** What a peer writes into the tables decides nothing about what this thread has mapped. */
+  #retired = false;
   #closed = false;
   /** Where a block goes that nobody holds any more, and that this thread made. */
   onFree: ((index: number) => void) | undefined;
@@ -182,10 +185,16 @@ export class Region implements OpenTables {
     this.#closeIfDone();
   }
 
-  /** Takes back what the dead held; leaves a region that nobody makes blocks in any more. */
-  tend(): Reclaimed {
+  /**
+   * Takes back what the dead held; leaves a region that nobody makes blocks in any more.
+   *
+   * @param thoroughly whether also where a living owner will do so
+   */
+  tend(thoroughly: boolean): Reclaimed {
+    const isAlone = !this.isOwner && isAbandoned(this);
+    if (!this.isOwner && !isAlone && !thoroughly) return NOTHING;
     const reclaimed = reclaimBlocks(this, this.#slot, (index) => this.#free(index));
-    if (!this.isOwner && isAbandoned(this) && this.tables.close()) punchUnheld(this);
+    if (isAlone && this.tables.close()) punchUnheld(this);
     this.#closeIfDone();
     return reclaimed;
   }
@@ -199,7 +208,7 @@ export class Region implements OpenTables {
   /** A thread that made no blocks here, and holds none, stays for the next reference: unless there can be none. */
   #closeIfDone(): void {
     if (this.#held > 0) return;
-    if (this.isOwner ? this.tables.closed && !this.#waitsForTransit() : this.#isDone()) this.close();
+    if (this.isOwner ? this.#retired && !this.#waitsForTransit() : this.#isDone()) this.close();
   }
 
   #isDone(): boolean {
@@ -214,7 +223,9 @@ export class Region implements OpenTables {
   /** For the owner: makes no more blocks. What others hold stays until they let it go. */
   retire(): void {
     this.onFree = undefined;
-    if (this.tables.close()) punchUnheld(this);
+    this.#retired = true;
+    this.tables.close();
+    if (isLockedElsewhere(this.fd, 0, SLOTS)) punchUnheld(this); // others keep its file, and may hold little of it
     this.#closeIfDone();
   }
 
@@ -226,6 +237,7 @@ export class Region implements OpenTables {
     this.tables.leave(this.#slot);
     unlockBytes(this.fd, this.#slot);
     if (this.backend === "named") unlinkIfUnused(this, this.name, this.layout);
+    this.tables.detach();
     this.mapping.close();
     strike(this.#note);
     closeDescriptor(this.fd);

@@ -12,7 +12,7 @@ import {
   sealSize,
   statusOf,
 } from "../../ffi/descriptors.ts";
-import { fileSystemSpace } from "../../ffi/file_system.ts";
+import { availableMemory, fileSystemSpace } from "../../ffi/file_system.ts";
 import { type ProcessIdentity, processIdentity, startTimeOf } from "../../ffi/process_identity.ts";
 import { ERRNO, SystemFailure } from "../../ffi/system_failure.ts";
 import { MemoryError, NativeError, SystemError, typeError } from "../errors.ts";
@@ -26,6 +26,9 @@ export type Backend = "named" | "memfd";
 
 /** Where named regions lie: what `shm_open` opens. */
 export const SHARED_DIRECTORY = "/dev/shm";
+
+/** So little is reserved without a look at what the machine has. */
+const ALWAYS_TRIED = 16 << 20;
 
 const NAMED = /^coload-([0-9a-f]{32})$/;
 /** pid namespace, pid, start time, descriptor, id */
@@ -62,6 +65,16 @@ function cannotCreate(error: unknown, backend: Backend, byteLength: number): Err
   return new MemoryError("OUT_OF_MEMORY", `${doing}: ${where}`, { cause: error, neededBytes: byteLength, ...room });
 }
 
+/** Refuses what the machine's memory does not hold: to reserve it would end processes, and fail only then. */
+function checkAvailable(byteLength: number): void {
+  if (byteLength < ALWAYS_TRIED) return;
+  const availableBytes = availableMemory();
+  if (availableBytes === undefined || byteLength <= availableBytes) return;
+  const message =
+    `Cannot make a region of ${byteLength} bytes: the machine has ${availableBytes} bytes of memory available`;
+  throw new MemoryError("OUT_OF_MEMORY", message, { neededBytes: byteLength, availableBytes });
+}
+
 /**
  * Makes a file with room for a region. A named one has no name yet.
  *
@@ -71,6 +84,7 @@ function cannotCreate(error: unknown, backend: Backend, byteLength: number): Err
 export function createFile(backend: Backend, { id, byteLength }: RegionLayout): number {
   let fd = -1;
   try {
+    checkAvailable(byteLength);
     fd = backend === "named" ? createNameless(SHARED_DIRECTORY) : createMemoryDescriptor(`coload-${id}`);
     reserveBytes(fd, byteLength);
     if (backend === "memfd") sealSize(fd);

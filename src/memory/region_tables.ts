@@ -42,6 +42,11 @@ export class RegionTables {
     this.#words = new BigUint64Array(buffer, 0, layout.dataOffset / 8);
   }
 
+  /** Makes any later use an error, before the memory goes. */
+  detach(): void {
+    (this.#halves.buffer as ArrayBuffer).transfer(0);
+  }
+
   /** The bit of a participant. */
   static bitOf(slot: number): bigint {
     return 1n << BigInt(slot);

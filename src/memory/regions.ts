@@ -1,6 +1,6 @@
 import { clearInterval, setInterval } from "node:timers";
+import { reap } from "../../ffi/process/reaper.ts";
 import { MemoryError } from "../errors.ts";
-import type { Reclaimed } from "./reclaim.ts";
 import { Region } from "./region.ts";
 import type { Backend } from "./region_file.ts";
 import { sweepDirectory } from "./sweep_directory.ts";
@@ -22,17 +22,30 @@ function add(region: Region): Region {
     clearInterval(timer);
     timer = undefined;
   };
-  timer ??= setInterval(() => {
-    for (const tend of tenders) tend();
-    sweepSharedMemory();
-  }, SWEEP_MS).unref();
+  timer ??= setInterval(tendAll, SWEEP_MS).unref();
   return region;
+}
+
+function tendAll(): void {
+  for (const tend of tenders) tend();
+  sweep(false);
+  void reap(); // threads of this process that ended: their descriptors hold locks until then
 }
 
 function sweepOnce(): void {
   if (swept) return;
   swept = true;
-  sweepDirectory();
+  sweepDirectory(new Set(), true);
+}
+
+function sweep(thoroughly: boolean): { count: number; bytes: number } {
+  let { count, bytes } = sweepDirectory(new Set(regions.keys()), thoroughly);
+  for (const region of [...regions.values()]) {
+    const reclaimed = region.tend(thoroughly);
+    count += reclaimed.count;
+    bytes += reclaimed.bytes;
+  }
+  return { count, bytes };
 }
 
 /** Has something done whenever this thread cleans up by itself. Returns what ends that. */
@@ -89,11 +102,5 @@ export function joinPassedRegion(fd: number): Region {
  * ```
  */
 export function sweepSharedMemory(): { count: number; bytes: number } {
-  let { count, bytes } = sweepDirectory(new Set(regions.keys()));
-  for (const region of [...regions.values()]) {
-    const reclaimed: Reclaimed = region.tend();
-    count += reclaimed.count;
-    bytes += reclaimed.bytes;
-  }
-  return { count, bytes };
+  return sweep(true);
 }

@@ -6,18 +6,18 @@ import { SharedMapping } from "../../ffi/shared_mapping.ts";
 import {
   isAbandoned,
   isAnySent,
+  NOTHING,
   type OpenTables,
+  OWNER_SLOT,
   punchBlock,
   punchUnheld,
   reclaimAll,
   reclaimBlocks,
+  type Reclaimed,
 } from "./reclaim.ts";
-import type { Reclaimed } from "./reclaim.ts";
 import { isRegionName, openFile, type RegionFile, SHARED_DIRECTORY } from "./region_file.ts";
 import { type RegionLayout, SLOTS } from "./region_layout.ts";
 import { RegionTables } from "./region_tables.ts";
-
-const NOTHING: Reclaimed = { count: 0, bytes: 0 };
 
 /** Names in /dev/shm that could be regions; none where it is missing. */
 export function regionNames(): string[] {
@@ -33,12 +33,13 @@ export function regionNames(): string[] {
  * others what only the dead held. Only locks decide: a process of another pid namespace is as alive as one of this.
  *
  * @param except names to pass over
+ * @param thoroughly whether also where a living owner will do so
  */
-export function sweepDirectory(except: ReadonlySet<string> = new Set()): Reclaimed {
+export function sweepDirectory(except: ReadonlySet<string>, thoroughly: boolean): Reclaimed {
   let count = 0, bytes = 0;
   for (const name of regionNames()) {
     if (except.has(name)) continue;
-    const found = sweepRegion(name);
+    const found = sweepRegion(name, thoroughly);
     count += found.count;
     bytes += found.bytes;
   }
@@ -75,11 +76,12 @@ function openOrPass(name: string): RegionFile | undefined {
   }
 }
 
-function sweepRegion(name: string): Reclaimed {
+function sweepRegion(name: string, thoroughly: boolean): Reclaimed {
   const file = openOrPass(name);
   if (file === undefined) return NOTHING;
   let mapping: SharedMapping | undefined;
   try {
+    if (!thoroughly && isLockedElsewhere(file.fd, OWNER_SLOT)) return NOTHING;
     mapping = new SharedMapping(file.fd, 0, file.layout.dataOffset, "shared");
     const tables = new RegionTables(file.layout, ffi.view(mapping.pointer, file.layout.dataOffset));
     return sweepOpen(name, { fd: file.fd, tables }, file.layout);

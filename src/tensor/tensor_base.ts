@@ -97,8 +97,9 @@ export abstract class TensorBase<D extends DType = DType> implements Disposable 
   /**
    * The elements in row-major order, without a copy: the same array at every call.
    *
-   * A native tensor's array is emptied when the tensor is disposed. Do not transfer its buffer: the memory behind it
-   * is then never given back.
+   * The array of a native or shared tensor is emptied when the tensor is disposed. What the runtime reads into it or
+   * writes from it asynchronously must be over by then: the memory may be another tensor's soon. Do not transfer its
+   * buffer: the memory behind it is then never given back.
    *
    * @throws {ReferenceError} DISPOSED
    * @throws {TypeError} INVALID_LAYOUT when the elements are not row-major; TENSOR_BUSY while a run writes them
