@@ -10,6 +10,7 @@ import process from "node:process";
 import { capabilities } from "../mod.ts";
 import { endChildren } from "./children.ts";
 import { type DemoFiles, findFiles, packageCount } from "./files.ts";
+import { handOverSteps, measureHandOver } from "./hand_over.ts";
 import { decodePicture } from "./image.ts";
 import { loopRounds, measureHits, measureLoop } from "./loop.ts";
 import { measureMemory, type MemoryReport, memorySteps } from "./memory.ts";
@@ -19,7 +20,7 @@ import { drawSpeech } from "./picture/speech.ts";
 import { drawText } from "./picture/text.ts";
 import { nodeCount, type Results, runPipeline } from "./pipeline.ts";
 import { heading, line, Progress } from "./print.ts";
-import { reportLoop, reportMemory, reportRegistry, reportResults } from "./report.ts";
+import { reportHandOver, reportLoop, reportMemory, reportRegistry, reportResults } from "./report.ts";
 
 if (import.meta.main) process.exitCode = await main(process.argv.slice(2));
 
@@ -57,6 +58,8 @@ async function demonstrate(options: Options): Promise<void> {
   reportRegistry();
   const loop = await withProgress("event loop", loopRounds, (step) => measureLoop(files, step));
   reportLoop(measureHits(files.detection), loop);
+
+  reportHandOver(await withProgress("another process", handOverSteps, measureHandOver));
 
   const measurable = options.memory && existsSync("/proc/self/smaps_rollup");
   const memory = measurable ? await withProgress("memory", memorySteps, measureMemory) : undefined;

@@ -5,6 +5,7 @@
  */
 import { basename } from "node:path";
 import { models } from "../mod.ts";
+import type { HandOverReport } from "./hand_over.ts";
 import type { LoopReport } from "./loop.ts";
 import type { MemoryReport } from "./memory.ts";
 import type { Line } from "./ocr/read.ts";
@@ -61,6 +62,20 @@ export function reportLoop(hitMicroseconds: number, { idle, run, runSync, oneRun
     ["nothing runs", "run()", "runSync()"].map((right) => ({ right })),
     [[idle, run, runSync].map((ms) => ({ right: milliseconds(ms) }))],
   );
+}
+
+/** What it takes to give a tensor to another process. */
+export function reportHandOver({ byteLength, byReference, throughSocket, wroteBack }: HandOverReport): void {
+  heading("A tensor for another process", `${megabytes(byteLength)} of frames, until it has the last element`);
+  table(
+    ["by reference", "as bytes through a socket", "times as long"].map((right) => ({ right })),
+    [[
+      `${byReference.toFixed(1)} us`,
+      milliseconds(throughSocket / 1000),
+      `${Math.round(throughSocket / byReference)}`,
+    ].map((right) => ({ right }))],
+  );
+  if (wroteBack) line("what the other process wrote into it is there: the memory is the same");
 }
 
 /** What sharing saves. */
