@@ -96,10 +96,8 @@ export class Arena {
     this.region.retire();
   }
 
-  #takeBack(index: number): boolean {
-    if (!this.#space.isTaken(index) || this.region.tables.isHeld(index)) return this.#space.isTaken(index);
-    this.#freed(index);
-    return true;
+  #takeBack(index: number): void {
+    if (this.#space.isTaken(index) && !this.region.tables.isHeld(index)) this.#freed(index);
   }
 
   #freed(index: number): void {

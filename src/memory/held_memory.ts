@@ -4,7 +4,6 @@ import { SystemError } from "../errors.ts";
 import { countHandle } from "../handle.ts";
 import type { Hold } from "./holds.ts";
 import type { NativeOwner } from "./native_block.ts";
-import { PAGE } from "./region_layout.ts";
 
 /** A part of a shared region that this thread holds: what is written here, all others see. */
 export class HeldMemory implements NativeOwner {
@@ -41,6 +40,9 @@ export class HeldMemory implements NativeOwner {
   }
 }
 
+/** Mappings start at pages of the machine, which are of 4, 16 or 64 KiB. */
+const LARGEST_PAGE = 65536;
+
 /**
  * The same for reading only: others' writes are seen here, and a write here goes into pages of this tensor's own, which
  * vanish with it. So nobody is hurt by it, and nothing crashes.
@@ -56,7 +58,7 @@ export class ReadOnlyMemory implements NativeOwner {
   }
 
   get pointer(): Pointer {
-    const { region, byteOffset, byteLength } = this.hold, start = Math.floor(byteOffset / PAGE) * PAGE;
+    const { region, byteOffset, byteLength } = this.hold, start = Math.floor(byteOffset / LARGEST_PAGE) * LARGEST_PAGE;
     try {
       this.#mapping ??= new SharedMapping(region.fd, start, byteOffset - start + Math.max(1, byteLength), "private");
     } catch (cause) {

@@ -168,12 +168,6 @@ export class Region implements OpenTables {
     this.#closeIfDone();
   }
 
-  /** Ends one hold of a block in favour of a reference to it that is on its way. */
-  send(index: number, deadline: number): void {
-    this.tables.send(index, deadline);
-    this.release(index);
-  }
-
   /** Holds the whole region for this thread. */
   retain(): void {
     this.#held++;

@@ -183,10 +183,10 @@ export class RegionTables {
   }
 
   /**
-   * Takes what was given back. A chain that leads out of the table or in a circle ends there: the caller stops it by
-   * `take` returning false, and finds what it lost by looking at all blocks.
+   * Takes what was given back. A chain that leads out of the table ends there, and one that is longer than the table is
+   * a circle: the caller finds what it lost by looking at all blocks.
    */
-  takeReturned(take: (index: number) => boolean): void {
+  takeReturned(take: (index: number) => void): void {
     const at = RETURNED_OFFSET / 8;
     let head = Atomics.load(this.#words, at);
     for (;;) {
@@ -195,9 +195,10 @@ export class RegionTables {
       if (before === head) break;
       head = before;
     }
-    for (let link = Number(head & 0xffffffffn); link > 0 && link <= this.layout.blockCapacity;) {
+    const { blockCapacity } = this.layout;
+    for (let link = Number(head & 0xffffffffn), n = 0; link > 0 && link <= blockCapacity && n < blockCapacity; n++) {
       const next = this.#halves[BLOCKS_OFFSET / 4 + (link - 1) * BLOCK_HALVES + BLOCK.next / 4]!;
-      if (!take(link - 1)) return;
+      take(link - 1);
       link = next;
     }
   }

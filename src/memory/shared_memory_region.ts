@@ -1,4 +1,5 @@
-import { disposedError, rangeError } from "../errors.ts";
+import { closeDescriptor, reopenDescriptor } from "../../ffi/descriptors.ts";
+import { disposedError, rangeError, SystemError } from "../errors.ts";
 import { HeldMemory, ReadOnlyMemory } from "./held_memory.ts";
 import { HeldRegion } from "./holds.ts";
 import { NativeBlock } from "./native_block.ts";
@@ -43,6 +44,7 @@ export class SharedMemoryRegion implements Disposable {
   readonly #region: Region;
   readonly #block: NativeBlock;
   #bytes: Uint8Array<ArrayBuffer> | undefined;
+  #descriptor: number | undefined;
   #disposed = false;
 
   private constructor(region: Region, owner: boolean, readOnly: boolean) {
@@ -94,10 +96,19 @@ export class SharedMemoryRegion implements Disposable {
     return new SharedMemoryRegion(joinPassedRegion(descriptor), false, options.readOnly ?? false);
   }
 
-  /** The descriptor of its file, to be passed to another process. It is closed with the region. @throws {ReferenceError} DISPOSED */
+  /**
+   * A descriptor of its file, to be passed to another process. It is closed with the region.
+   *
+   * @throws {ReferenceError} DISPOSED
+   * @throws {SystemError} SYSTEM
+   */
   get descriptor(): number {
     if (this.#disposed) throw disposedError("region");
-    return this.#region.fd;
+    try {
+      return this.#descriptor ??= reopenDescriptor(this.#region.fd); // whoever has the region's own has its lock too
+    } catch (cause) {
+      throw new SystemError("SYSTEM", `Cannot pass region ${this.name} on: ${(cause as Error).message}`, { cause });
+    }
   }
 
   /** Its memory, the same array at every call; empty after dispose. @throws {RangeError} beyond what one buffer holds */
@@ -115,6 +126,7 @@ export class SharedMemoryRegion implements Disposable {
   [Symbol.dispose](): void {
     if (this.#disposed) return;
     this.#disposed = true;
+    if (this.#descriptor !== undefined) closeDescriptor(this.#descriptor);
     dropped.unregister(this);
     this.#block.dispose();
   }

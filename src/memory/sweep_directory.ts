@@ -2,6 +2,7 @@ import { closeDescriptor, readStart, statusOf, unlinkShared } from "../../ffi/de
 import { namesIn } from "../../ffi/file_system.ts";
 import { isLockedElsewhere, tryLockBytes } from "../../ffi/locks.ts";
 import { ffi } from "../../ffi/mod.ts";
+import { SystemFailure } from "../../ffi/system_failure.ts";
 import { SharedMapping } from "../../ffi/shared_mapping.ts";
 import {
   isAbandoned,
@@ -85,6 +86,9 @@ function sweepRegion(name: string, thoroughly: boolean): Reclaimed {
     mapping = new SharedMapping(file.fd, 0, file.layout.dataOffset, "shared");
     const tables = new RegionTables(file.layout, ffi.view(mapping.pointer, file.layout.dataOffset));
     return sweepOpen(name, { fd: file.fd, tables }, file.layout);
+  } catch (error) {
+    if (error instanceof SystemFailure) return NOTHING; // no memory to map it, or no more locks: the next sweep may
+    throw error;
   } finally {
     mapping?.close();
     closeDescriptor(file.fd); // with it go its locks
