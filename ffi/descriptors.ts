@@ -46,6 +46,8 @@ function checked(fd: number, doing: string): number {
 /** What a descriptor leads to. */
 export interface DescriptorStatus {
   readonly regular: boolean;
+  /** Which file it is, among all of the machine. */
+  readonly identity: string;
   /** Permission bits. */
   readonly mode: number;
   readonly uid: number;
@@ -75,6 +77,9 @@ export function statusOf(fd: number): DescriptorStatus {
   return {
     links: statusView.getUint32(16, true),
     uid: statusView.getUint32(20, true),
+    identity: `${statusView.getUint32(136, true)}:${statusView.getUint32(140, true)}:${
+      statusView.getBigUint64(32, true)
+    }`,
     regular: (mode & S_IFMT) === S_IFREG,
     mode: mode & 0o7777,
     byteLength: Number(statusView.getBigUint64(40, true)),

@@ -8,7 +8,7 @@ export interface ProcessIdentity {
   /** The number of the pid namespace that `pid` is of. */
   readonly namespace: number;
   readonly pid: number;
-  /** When it started, in the kernel's ticks since the machine did. */
+  /** When it started, in the kernel's ticks since the machine did; 0 where /proc does not tell. */
   readonly startTime: number;
 }
 
@@ -30,5 +30,7 @@ export function processIdentity(): ProcessIdentity {
   const length = Number(libc().readlink(cstring("/proc/self/ns/pid"), target, 64n));
   const link = new TextDecoder().decode(target.subarray(0, Math.max(0, length)));
   const namespace = Number(/^pid:\[(\d+)\]$/.exec(link)?.[1] ?? 0);
-  return own = { namespace, pid: process.pid, startTime: startTimeOf(process.pid) ?? 0 };
+  const identity = { namespace, pid: process.pid, startTime: startTimeOf(process.pid) ?? 0 };
+  if (identity.startTime > 0) own = identity;
+  return identity;
 }

@@ -56,15 +56,25 @@ export class SharedMapping {
   /** Lets the file go: whoever still reaches the memory finds zeros. */
   vacate(): void {
     if (this.#vacated !== false) return;
+    if (this.byteLength < APART_FROM || poolProblem() !== undefined) return this.#vacateHere();
+    ensureThreads("release", 1);
     const args = vacatingArguments(this.address, BigInt(this.byteLength));
-    if (this.byteLength >= APART_FROM && poolProblem() === undefined) {
-      ensureThreads("release", 1);
-      this.#vacated = callNative("release", mmapAddress(), args);
-    } else {
-      const [, length, protection, flags] = args as [bigint, bigint, bigint, bigint];
-      libc().mmap(this.pointer, length, Number(protection), Number(flags), -1, 0n);
-      this.#vacated = true;
-    }
+    SharedMapping.#vacating.add(this);
+    this.#vacated = callNative("release", mmapAddress(), args).catch(() => this.#vacateHere()).finally(() => {
+      SharedMapping.#vacating.delete(this);
+    });
+  }
+
+  /** Vacates on this thread whatever another one is still about to, for who needs the memory now. Whether there was any. */
+  static vacateAll(): boolean {
+    for (const mapping of SharedMapping.#vacating) mapping.#vacateHere(); // once more by the other thread is harmless
+    return SharedMapping.#vacating.size > 0;
+  }
+
+  #vacateHere(): void {
+    const [, length, protection, flags] = vacatingArguments(this.address, BigInt(this.byteLength));
+    libc().mmap(this.pointer, length!, Number(protection), Number(flags), -1, 0n);
+    if (this.#vacated === false) this.#vacated = true;
   }
 
   /** Vacates it, and gives its addresses back as soon as no buffer can lead there. */
@@ -86,5 +96,6 @@ export class SharedMapping {
     if (--this.#buffers === 0 && this.#closed) this.#unmap();
   }
 
+  static readonly #vacating = new Set<SharedMapping>();
   static readonly #registry = new FinalizationRegistry<SharedMapping>((mapping) => mapping.#collected());
 }

@@ -3,14 +3,10 @@ import { HeldBlock } from "./holds.ts";
 import type { Quota } from "./quota.ts";
 import type { Region } from "./region.ts";
 import type { Backend } from "./region_file.ts";
-import { MAX_BLOCKS, overhead } from "./region_layout.ts";
 import { createRegion } from "./regions.ts";
 
-/** One entry of the table for so many bytes of data. */
-const BYTES_PER_BLOCK = 4096, FEWEST_BLOCKS = 64;
-
-/** A reference's generation is the number of its block times this, and how often that was allocated. */
-export const BLOCK_COUNT: number = 2 ** 32;
+/** One entry of the table for so many bytes of data, within limits. */
+const BYTES_PER_BLOCK = 4096, FEWEST_BLOCKS = 1024, MOST_BLOCKS = 65536;
 
 /** A region that this thread hands out in blocks. */
 export class Arena {
@@ -30,12 +26,7 @@ export class Arena {
   }
 
   static #capacity(dataByteLength: number): number {
-    return Math.min(MAX_BLOCKS, Math.max(FEWEST_BLOCKS, Math.ceil(dataByteLength / BYTES_PER_BLOCK)));
-  }
-
-  /** Bytes that an arena of so many for data takes. */
-  static byteLengthFor(dataByteLength: number): number {
-    return overhead(Arena.#capacity(dataByteLength)) + dataByteLength;
+    return Math.min(MOST_BLOCKS, Math.max(FEWEST_BLOCKS, Math.ceil(dataByteLength / BYTES_PER_BLOCK)));
   }
 
   /** Bytes of all of it. */
@@ -97,10 +88,12 @@ export class Arena {
   }
 
   #takeBack(index: number): void {
-    if (this.#space.isTaken(index) && !this.region.tables.isHeld(index)) this.#freed(index);
+    if (!this.region.holds(index) && !this.region.tables.isHeld(index)) this.#freed(index);
   }
 
+  /** Only what was taken is given back, whatever the tables say. */
   #freed(index: number): void {
+    if (!this.#space.isTaken(index)) return;
     this.#quotas[index]?.remove(this.#space.byteLength(index));
     this.#quotas[index] = undefined;
     this.#space.give(index);

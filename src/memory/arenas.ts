@@ -1,5 +1,7 @@
+import { ERRNO, SystemFailure } from "../../ffi/system_failure.ts";
 import { MemoryError, SystemError } from "../errors.ts";
-import { Arena, BLOCK_COUNT } from "./arena.ts";
+import { Arena } from "./arena.ts";
+import { decodeUse } from "./block_use.ts";
 import { FreeSpace } from "./free_space.ts";
 import type { HeldBlock } from "./holds.ts";
 import type { Quota } from "./quota.ts";
@@ -22,20 +24,21 @@ export interface ArenaOptions {
   readonly backend?: Backend | undefined;
 }
 
+/** Whether something failed for want of descriptors, and not because there is no such memory. */
+function isPassing({ cause }: SystemError): boolean {
+  return cause instanceof SystemFailure && (cause.errno === ERRNO.EMFILE || cause.errno === ERRNO.ENFILE);
+}
+
 /** A few large regions that this thread hands out in blocks. More are made as they are needed. */
 export class Arenas {
   readonly #options: ArenaOptions;
-  readonly #endTending: () => void;
+  #endTending: (() => void) | undefined;
   #arenas: Arena[] = [];
   #backend: Backend | undefined;
 
   constructor(options: ArenaOptions) {
     this.#options = options;
     this.#backend = options.backend;
-    this.#endTending = whenTending(() => {
-      for (const arena of this.#arenas) arena.collectAll();
-      this.#retireEmpty(KEEP_EMPTY_MS);
-    });
   }
 
   /** The arenas that there are. */
@@ -69,7 +72,7 @@ export class Arenas {
   /** Whether a reference's block is of a quota. */
   isOf(region: string, generation: number, quota: Quota): boolean {
     const arena = this.#arenas.find((arena) => arena.region.name === region);
-    return arena !== undefined && arena.isOf(Math.floor(generation / BLOCK_COUNT), quota);
+    return arena !== undefined && arena.isOf(decodeUse(generation).index, quota);
   }
 
   /** The first arena with room: the others' stay whole, and may be given back. */
@@ -104,7 +107,19 @@ export class Arenas {
       arena = this.#make(Math.min(wanted, least));
     }
     this.#arenas.push(arena);
+    this.#endTending ??= whenTending(() => this.#tend());
     return arena;
+  }
+
+  #tend(): void {
+    for (const arena of this.#arenas) arena.collectAll();
+    this.#retireEmpty(KEEP_EMPTY_MS);
+    if (this.#arenas.length === 0) this.#stopTending();
+  }
+
+  #stopTending(): void {
+    this.#endTending?.();
+    this.#endTending = undefined;
   }
 
   #make(dataByteLength: number): Arena {
@@ -114,7 +129,7 @@ export class Arenas {
       this.#backend = "named";
       return arena;
     } catch (error) {
-      if (!(error instanceof SystemError)) throw error;
+      if (!(error instanceof SystemError) || isPassing(error)) throw error;
       const arena = new Arena("memfd", dataByteLength); // there is no /dev/shm, or it is refused
       this.#backend = "memfd";
       return arena;
@@ -132,8 +147,11 @@ export class Arenas {
   #tooFragmented(needed: number): MemoryError {
     const free = this.#arenas.reduce((sum, { freeBytes }) => sum + freeBytes, 0);
     const largest = this.#arenas.reduce((most, { largestFreeBytes }) => Math.max(most, largestFreeBytes), 0);
-    const message = `Cannot allocate ${needed} bytes of shared memory: the largest free piece of the allocator's ` +
-      `${this.#options.maxBytes} bytes has ${largest}, all together have ${free}`;
+    const blocks = this.#arenas.reduce((sum, arena) => sum + arena.blocks, 0);
+    const why = largest < needed
+      ? `the largest free piece of the allocator's ${this.#options.maxBytes} bytes has ${largest}, all together have ${free}`
+      : `its arenas hold ${blocks} tensors, and no more of any size`;
+    const message = `Cannot allocate ${needed} bytes of shared memory: ${why}`;
     return new MemoryError("MEMORY_BUDGET", message, { neededBytes: needed, availableBytes: largest });
   }
 
@@ -145,7 +163,7 @@ export class Arenas {
 
   /** Hands out no more, and gives back all that nobody holds. */
   dispose(): void {
-    this.#endTending();
+    this.#stopTending();
     for (const arena of this.#arenas.splice(0)) arena.retire();
   }
 }

@@ -20,15 +20,25 @@ export interface NativeOwner {
   abandon(disposed: boolean): void;
 }
 
+/** Windows start at multiples of it, and are twice as long: whatever is no longer lies in one of them. */
+const WINDOW_STEP = 2 ** 31;
+
 /** Native memory and the ArrayBuffers over it, which it outlives. */
 export class NativeBlock {
   attachment: Disposable | undefined = undefined;
   readonly #owner: NativeOwner;
   /** Held, not weakly: at the end it must still be there to show whether somebody transferred it. */
   #whole: ArrayBuffer | undefined = undefined;
-  #windows: Set<WeakRef<ArrayBuffer>> | undefined = undefined;
+  /** Held as well, by their first byte: few, as each is large. */
+  #windows: Map<number, ArrayBuffer> | undefined = undefined;
   /** Buffers that are still to be collected before the memory can go. */
   #awaited = 0;
+  /** Those of them that were not detached, and still may be. */
+  #left: readonly WeakRef<ArrayBuffer>[] = [];
+  #vacated = false;
+  #ended = false;
+  /** Called when the memory is let go. */
+  onEnd: (() => void) | undefined = undefined;
 
   constructor(owner: NativeOwner) {
     this.#owner = owner;
@@ -53,16 +63,21 @@ export class NativeBlock {
     return this.#whole ??= ffi.view(this.pointer, this.byteLength);
   }
 
-  /** A new buffer over a part of it. */
-  window(byteOffset: number, byteLength: number): ArrayBuffer {
-    const pointer = ffi.pointer(ffi.address(this.pointer) + BigInt(byteOffset))!;
-    const buffer = ffi.view(pointer, byteLength), ref = new WeakRef(buffer);
-    (this.#windows ??= new Set()).add(ref);
-    collectedWindows.register(buffer, { windows: this.#windows, ref });
-    return buffer;
+  /** A buffer over a part of it and more, and where the part starts in it. */
+  window(byteOffset: number, byteLength: number): { readonly buffer: ArrayBuffer; readonly byteOffset: number } {
+    const fits = byteLength <= WINDOW_STEP, start = fits ? byteOffset - byteOffset % WINDOW_STEP : byteOffset;
+    const length = fits ? Math.min(2 * WINDOW_STEP, this.byteLength - start) : byteLength;
+    const found = (this.#windows ??= new Map()).get(start);
+    if (found !== undefined && found.byteLength >= length) return { buffer: found, byteOffset: byteOffset - start };
+    const buffer = ffi.view(ffi.pointer(ffi.address(this.pointer) + BigInt(start))!, length);
+    this.#windows.set(found === undefined ? start : -this.#windows.size, buffer);
+    return { buffer, byteOffset: byteOffset - start };
   }
 
-  /** Detaches every buffer over it and gives the memory back, its addresses once those buffers were collected. */
+  /**
+   * Detaches every buffer over it and gives the memory back, its addresses once those buffers were collected. After
+   * {@linkcode NativeBlock.drop}, the buffers that are left.
+   */
   dispose(): void {
     this.#end(true);
   }
@@ -73,20 +88,41 @@ export class NativeBlock {
   }
 
   #end(disposed: boolean): void {
+    if (this.#ended || this.#vacated) return;
     this.attachment?.[Symbol.dispose]();
     this.attachment = undefined;
-    const windows = [...this.#windows ?? []].map((ref) => ref.deref());
-    const buffers = [this.#whole, ...windows].filter((buffer) => buffer !== undefined);
+    const left = this.#left.map((ref) => ref.deref());
+    const buffers = [this.#whole, ...this.#windows?.values() ?? [], ...left].filter((buffer) => buffer !== undefined);
     this.#whole = this.#windows = undefined;
-    if (buffers.some((buffer) => buffer.detached)) return this.#owner.abandon(disposed);
+    if (buffers.some((buffer) => buffer.detached)) return this.#let(() => this.#owner.abandon(disposed));
     const detached = disposed && buffers.map(detach).every(Boolean);
-    if (buffers.length === 0 || (detached && !this.#owner.vacate(buffers))) return this.#owner.release();
-    this.#awaited = buffers.length;
-    for (const buffer of buffers) NativeBlock.#buffers.register(buffer, this);
+    if (buffers.length === 0 || (detached && !this.#owner.vacate(buffers))) {
+      return this.#let(() => this.#owner.release());
+    }
+    this.#vacated = detached;
+    if (detached) this.#tell();
+    else this.#left = buffers.map((buffer) => new WeakRef(buffer));
+    const fresh = buffers.filter((buffer) => !left.includes(buffer));
+    this.#awaited += fresh.length;
+    for (const buffer of fresh) NativeBlock.#buffers.register(buffer, this);
   }
 
   #collected(): void {
-    if (--this.#awaited === 0) this.#owner.release();
+    if (--this.#awaited === 0) this.#let(() => this.#owner.release());
+  }
+
+  /** Lets the memory go, once. */
+  #let(go: () => void): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#left = [];
+    go();
+    this.#tell();
+  }
+
+  #tell(): void {
+    this.onEnd?.();
+    this.onEnd = undefined;
   }
 
   static readonly #buffers = new FinalizationRegistry<NativeBlock>((block) => block.#collected());
@@ -96,7 +132,3 @@ function detach(buffer: ArrayBuffer): boolean {
   buffer.transfer(0);
   return buffer.detached; // Bun silently leaves it attached while the system reads from it or writes to it
 }
-
-const collectedWindows = new FinalizationRegistry<
-  { readonly windows: Set<WeakRef<ArrayBuffer>>; readonly ref: WeakRef<ArrayBuffer> }
->(({ windows, ref }) => windows.delete(ref));

@@ -40,15 +40,19 @@ export function reclaimBlocks({ fd, tables }: OpenTables, self: number, onFree: 
     bytes += tables.entry(index).byteLength;
     onFree(index);
   };
+  const dead: number[] = [];
   for (let slot = 0; slot < SLOTS; slot++) {
-    if (slot === self || !tables.isUsed(slot) || !tryLockBytes(fd, slot)) continue;
-    const bit = RegionTables.bitOf(slot);
-    for (const index of tables.heldBlocks()) if (tables.release(index, bit)) free(index);
+    if (slot !== self && tables.isUsed(slot) && tryLockBytes(fd, slot)) dead.push(slot);
+  }
+  const bits = dead.reduce((all, slot) => all | RegionTables.bitOf(slot), 0n), now = Date.now();
+  for (const index of tables.heldBlocks()) {
+    if (bits !== 0n && tables.release(index, bits)) free(index);
+    else if (tables.expire(index, now)) free(index);
+  }
+  for (const slot of dead) {
     tables.leave(slot);
     unlockBytes(fd, slot);
   }
-  const now = Date.now();
-  for (const index of tables.heldBlocks()) if (tables.expire(index, now)) free(index);
   return { count, bytes };
 }
 
@@ -88,6 +92,8 @@ export type Remains = "in transit" | "nothing";
 
 /** Takes from the dead of a region in which nobody is alive all they held. */
 export function reclaimAll(open: OpenTables, layout: RegionLayout): Remains {
+  const now = Date.now();
+  for (const index of open.tables.heldBlocks()) open.tables.expire(index, now);
   if (!isAnySent(open.tables)) return "nothing";
   for (let index = 0; index < layout.blockCapacity; index++) open.tables.releaseAllHolders(index);
   for (let slot = 0; slot < SLOTS; slot++) open.tables.leave(slot);

@@ -1,8 +1,7 @@
-import { closeDescriptor, statusOf, unlinkShared } from "../../ffi/descriptors.ts";
-import { functionPointer } from "../../ffi/libc.ts";
+import { reserveBytes, statusOf, unlinkShared } from "../../ffi/descriptors.ts";
 import { isLockedElsewhere, tryLockBytes, unlockBytes } from "../../ffi/locks.ts";
 import { ffi } from "../../ffi/mod.ts";
-import { LEDGER, note, strike } from "../../ffi/process/ledger.ts";
+import type { OwnedDescriptor } from "../../ffi/owned_descriptor.ts";
 import { processIdentity } from "../../ffi/process_identity.ts";
 import { SharedMapping } from "../../ffi/shared_mapping.ts";
 import { SystemFailure } from "../../ffi/system_failure.ts";
@@ -32,8 +31,8 @@ import {
 import { encodeHeader, layOut, type RegionLayout, SLOTS } from "./region_layout.ts";
 import { type BlockEntry, RegionTables } from "./region_tables.ts";
 
-/** How long somebody who cleans up may hold all of a region's locks, at most. */
-const CLEANING_MS = 50;
+/** How long somebody who cleans up may hold all of a region's locks, at most, free ones too. */
+const CLEANING_MS = 2000;
 
 /**
  * A region of shared memory, as this thread takes part in it: it holds a lock that the kernel lets go when the thread's
@@ -44,13 +43,13 @@ export class Region implements OpenTables {
   readonly backend: Backend;
   readonly layout: RegionLayout;
   readonly fd: number;
+  readonly #descriptor: OwnedDescriptor;
   readonly tables: RegionTables;
   readonly mapping: SharedMapping;
   /** Whether this thread made it. */
   readonly isOwner: boolean;
   readonly #slot: number;
   readonly #bit: bigint;
-  readonly #note: number;
   /** How often this thread holds each block. */
   readonly #holds: Uint32Array;
   #held = 0;
@@ -66,14 +65,14 @@ export class Region implements OpenTables {
     this.name = name;
     this.backend = file.backend;
     this.layout = file.layout;
-    this.fd = file.fd;
+    this.#descriptor = file.descriptor;
+    this.fd = file.descriptor.fd;
     this.mapping = mapping;
     this.tables = tables;
     this.isOwner = slot === OWNER_SLOT;
     this.#slot = slot;
     this.#bit = RegionTables.bitOf(slot);
     this.#holds = new Uint32Array(file.layout.blockCapacity);
-    this.#note = note(ffi.address(functionPointer("close")), BigInt(file.fd), 0n, LEDGER.callLast);
     countHandle("region", 1);
   }
 
@@ -84,8 +83,8 @@ export class Region implements OpenTables {
    * @throws {SystemError} SYSTEM
    */
   static create(backend: Backend, dataByteLength: number, blockCapacity = 0): Region {
-    const layout = layOut(dataByteLength, blockCapacity), fd = createFile(backend, layout);
-    return Region.#open({ fd, backend, layout }, (mapping, tables) => {
+    const layout = layOut(dataByteLength, blockCapacity), descriptor = createFile(backend, layout), { fd } = descriptor;
+    return Region.#open({ descriptor, backend, layout }, (mapping, tables) => {
       if (!tryLockBytes(fd, OWNER_SLOT)) throw new NativeError("SYSTEM", "Cannot lock a new region");
       tables.use(OWNER_SLOT, processIdentity(), fd);
       new Uint8Array(ffi.view(mapping.pointer, layout.dataOffset)).set(encodeHeader(layout));
@@ -96,7 +95,7 @@ export class Region implements OpenTables {
   /** Takes part in the region of a name. @throws {NativeError} as `openFile`; REGION_FULL */
   static join(name: string): Region {
     const file = openFile(name);
-    return Region.#open(file, (_, tables) => ({ slot: takeSlot(name, { fd: file.fd, tables }, file.backend), name }));
+    return Region.#open(file, (_, tables) => ({ slot: takeSlot(name, file, tables), name }));
   }
 
   /** Takes part in the region of a memfd that was passed here. @throws {NativeError} as `openPassed`; REGION_FULL */
@@ -104,7 +103,7 @@ export class Region implements OpenTables {
     const file = openPassed(fd);
     return Region.#open(file, (_, tables) => {
       const { identity, fd } = tables.participant(OWNER_SLOT), name = memfdName(identity, fd, file.layout.id);
-      return { slot: takeSlot(name, { fd: file.fd, tables }, file.backend), name };
+      return { slot: takeSlot(name, file, tables), name };
     });
   }
 
@@ -114,13 +113,15 @@ export class Region implements OpenTables {
   ): Region {
     let mapping: SharedMapping | undefined;
     try {
-      mapping = new SharedMapping(file.fd, 0, file.layout.byteLength, "shared");
-      const tables = new RegionTables(file.layout, ffi.view(mapping.pointer, file.layout.dataOffset));
+      const { fd } = file.descriptor, { byteLength, dataOffset } = file.layout;
+      reserveBytes(fd, dataOffset); // a file from elsewhere may have holes, where a look ends the process
+      mapping = new SharedMapping(fd, 0, byteLength, "shared");
+      const tables = new RegionTables(file.layout, ffi.view(mapping.pointer, dataOffset));
       const { slot, name } = take(mapping, tables);
       return new Region(file, name, mapping, tables, slot);
     } catch (error) {
       mapping?.close();
-      closeDescriptor(file.fd);
+      file.descriptor[Symbol.dispose]();
       if (!(error instanceof SystemFailure)) throw error;
       throw new SystemError("SYSTEM", `Cannot open a region: ${error.message}`, { cause: error });
     }
@@ -134,6 +135,11 @@ export class Region implements OpenTables {
   /** How many blocks, and users of the whole, this thread holds. */
   get held(): number {
     return this.#held;
+  }
+
+  /** Whether this thread holds a block, by its own count: what a peer writes into the tables is not asked. */
+  holds(index: number): boolean {
+    return this.#holds[index]! > 0;
   }
 
   /** Makes a block, which this thread then holds once. Returns its generation. For the owner. */
@@ -152,10 +158,7 @@ export class Region implements OpenTables {
     if (!this.tables.hold(index, this.#bit)) throw stale(this.name, "it was freed");
     if (this.#holds[index]!++ === 0) this.#held++;
     const entry = this.tables.entry(index);
-    if (entry.generation === generation) {
-      this.tables.receive(index);
-      return entry;
-    }
+    if (entry.generation === generation) return entry;
     this.release(index);
     throw stale(this.name, "its memory is in other use by now");
   }
@@ -194,6 +197,7 @@ export class Region implements OpenTables {
   }
 
   #free(index: number): void {
+    if (this.holds(index)) return; // a peer took this thread's bit away
     if (this.onFree) this.onFree(index);
     else if (this.isOwner || isAbandoned(this)) punchBlock(this, index);
     else this.tables.giveBack(index);
@@ -219,22 +223,28 @@ export class Region implements OpenTables {
     this.onFree = undefined;
     this.#retired = true;
     this.tables.close();
-    if (isLockedElsewhere(this.fd, 0, SLOTS)) punchUnheld(this); // others keep its file, and may hold little of it
+    const stays = this.#held > 0 || isLockedElsewhere(this.fd, 0, SLOTS) || isAnySent(this.tables);
+    if (stays) punchUnheld(this); // who keeps its file may hold little of it
     this.#closeIfDone();
+  }
+
+  /** Says that this thread takes part no more, and what it does not hold by itself goes. Nothing is unmapped. */
+  leave(): void {
+    if (this.isOwner) this.tables.close();
+    for (const [index, count] of this.#holds.entries()) if (count > 0) this.tables.release(index, this.#bit);
+    this.tables.leave(this.#slot);
+    unlockBytes(this.fd, this.#slot);
+    if (this.backend === "named") unlinkIfUnused(this, this.name, this.layout);
   }
 
   /** Takes part no more. This thread may hold nothing. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    if (this.isOwner) this.tables.close();
-    this.tables.leave(this.#slot);
-    unlockBytes(this.fd, this.#slot);
-    if (this.backend === "named") unlinkIfUnused(this, this.name, this.layout);
+    this.leave();
     this.tables.detach();
     this.mapping.close();
-    strike(this.#note);
-    closeDescriptor(this.fd);
+    this.#descriptor[Symbol.dispose]();
     countHandle("region", -1);
     this.onClose?.();
   }
@@ -248,25 +258,29 @@ function stale(name: string, why: string): ReferenceError {
 function unlinkIfUnused(open: OpenTables, name: string, layout: RegionLayout): void {
   if (tryLockBytes(open.fd, 0, SLOTS)) { // the last one: nobody else is alive
     if (reclaimAll(open, layout) === "nothing") unlinkShared(name);
+    unlockBytes(open.fd, 0, SLOTS); // who waits for a slot sees at once that it is gone
   } else if (layout.blockCapacity > 0 && isAbandoned(open) && open.tables.heldBlocks().next().done) {
     unlinkShared(name);
   }
 }
 
 /** Takes an entry among a region's participants. @throws {NativeError} REGION_FULL; REGION_NOT_FOUND */
-function takeSlot(name: string, open: OpenTables, backend: Backend): number {
-  const { fd, tables } = open, start = performance.now();
+function takeSlot(name: string, { descriptor: { fd }, backend, layout }: RegionFile, tables: RegionTables): number {
+  const start = performance.now(), gone = () => backend === "named" && statusOf(fd).links === 0;
+  if (!tables.closed && statusOf(fd).allocatedBytes < layout.byteLength) {
+    throw new NativeError("REGION_INVALID", `Cannot open region ${name}: not all of its memory is reserved`);
+  }
   for (;;) {
     for (let slot = OWNER_SLOT + 1; slot < SLOTS; slot++) {
       if (!tryLockBytes(fd, slot)) continue;
-      if (backend === "named" && statusOf(fd).links === 0) {
-        throw new NativeError("REGION_NOT_FOUND", `Cannot open region ${name}: it is gone`);
-      }
-      if (tables.isUsed(slot)) reclaimSlot(open, slot);
+      if (gone()) throw new NativeError("REGION_NOT_FOUND", `Cannot open region ${name}: it is gone`);
+      if (tables.isUsed(slot)) reclaimSlot({ fd, tables }, slot);
       tables.use(slot, processIdentity(), fd);
       return slot;
     }
-    if (performance.now() - start > CLEANING_MS) {
+    if (gone()) throw new NativeError("REGION_NOT_FOUND", `Cannot open region ${name}: it is gone`);
+    const isCleaned = Array.from({ length: SLOTS - 1 }, (_, i) => i + 1).some((slot) => !tables.isUsed(slot));
+    if (!isCleaned || performance.now() - start > CLEANING_MS) {
       const most = SLOTS - 1,
         message = `Cannot open region ${name}: ${most} threads take part in it, and it takes no more`;
       throw new NativeError("REGION_FULL", message);

@@ -1,5 +1,4 @@
 import {
-  closeDescriptor,
   createMemoryDescriptor,
   createNameless,
   effectiveUser,
@@ -13,6 +12,7 @@ import {
   statusOf,
 } from "../../ffi/descriptors.ts";
 import { availableMemory, fileSystemSpace } from "../../ffi/file_system.ts";
+import { OwnedDescriptor } from "../../ffi/owned_descriptor.ts";
 import { type ProcessIdentity, processIdentity, startTimeOf } from "../../ffi/process_identity.ts";
 import { ERRNO, SystemFailure } from "../../ffi/system_failure.ts";
 import { MemoryError, NativeError, SystemError, typeError } from "../errors.ts";
@@ -36,7 +36,7 @@ const MEMFD = /^memfd-(\d{1,10})-(\d{1,10})-(\d{1,15})-(\d{1,10})-([0-9a-f]{32})
 
 /** An open file of a region. */
 export interface RegionFile {
-  readonly fd: number;
+  readonly descriptor: OwnedDescriptor;
   readonly backend: Backend;
   readonly layout: RegionLayout;
 }
@@ -81,16 +81,18 @@ function checkAvailable(byteLength: number): void {
  * @throws {MemoryError} OUT_OF_MEMORY where there is no room for all of it
  * @throws {SystemError} SYSTEM where the backend is missing or refused
  */
-export function createFile(backend: Backend, { id, byteLength }: RegionLayout): number {
-  let fd = -1;
+export function createFile(backend: Backend, { id, byteLength }: RegionLayout): OwnedDescriptor {
+  let descriptor: OwnedDescriptor | undefined;
   try {
     checkAvailable(byteLength);
-    fd = backend === "named" ? createNameless(SHARED_DIRECTORY) : createMemoryDescriptor(`coload-${id}`);
-    reserveBytes(fd, byteLength);
-    if (backend === "memfd") sealSize(fd);
-    return fd;
+    descriptor = new OwnedDescriptor(
+      backend === "named" ? createNameless(SHARED_DIRECTORY) : createMemoryDescriptor(`coload-${id}`),
+    );
+    reserveBytes(descriptor.fd, byteLength);
+    if (backend === "memfd") sealSize(descriptor.fd);
+    return descriptor;
   } catch (error) {
-    if (fd >= 0) closeDescriptor(fd);
+    descriptor?.[Symbol.dispose]();
     throw cannotCreate(error, backend, byteLength);
   }
 }
@@ -102,7 +104,11 @@ export function memfdName({ namespace, pid, startTime }: ProcessIdentity, fd: nu
 
 /** Lets others find a region that is complete, and returns its name. @throws {SystemError} SYSTEM */
 export function publishFile(backend: Backend, fd: number, id: string): string {
-  if (backend === "memfd") return memfdName(processIdentity(), fd, id);
+  if (backend === "memfd") {
+    const identity = processIdentity();
+    if (identity.startTime > 0) return memfdName(identity, fd, id);
+    throw new SystemError("SYSTEM", "Cannot make a memfd region: /proc does not tell when this process started");
+  }
   try {
     nameDescriptor(fd, `${SHARED_DIRECTORY}/coload-${id}`);
   } catch (error) {
@@ -121,25 +127,27 @@ export function publishFile(backend: Backend, fd: number, id: string): string {
 export function openFile(name: string): RegionFile {
   const backend = backendOf(name);
   const fd = backend === "named" ? openNamed(name) : openByProcess(name, MEMFD.exec(name)!.slice(1, 5).map(Number));
-  return checkedFile(fd, name, backend);
+  return checkedFile(new OwnedDescriptor(fd), name, backend);
 }
 
 /** Opens a region by a memfd that was passed here, which stays the caller's. @throws {NativeError} as {@linkcode openFile} */
 export function openPassed(fd: number): RegionFile {
   const name = `of descriptor ${fd}`;
   try {
-    return checkedFile(reopenDescriptor(fd), name, "memfd");
+    return checkedFile(new OwnedDescriptor(reopenDescriptor(fd)), name, "memfd");
   } catch (error) {
     throw error instanceof SystemFailure ? refused(error, name) : error;
   }
 }
 
-function checkedFile(fd: number, name: string, backend: Backend): RegionFile {
+function checkedFile(descriptor: OwnedDescriptor, name: string, backend: Backend): RegionFile {
+  const { fd } = descriptor;
   try {
     const { regular, uid, mode, byteLength } = statusOf(fd), user = effectiveUser();
     const forbidden = (why: string) => new NativeError("REGION_FORBIDDEN", `Cannot open region ${name}: ${why}`);
-    if (!regular) throw forbidden("it is no file");
     if (uid !== user) throw forbidden(`it belongs to user ${uid}, and this process runs as user ${user}`);
+    if (MEMFD.test(name) && !(regular && isSizeSealed(fd))) throw notFound(name); // its number is another file's by now
+    if (!regular) throw forbidden("it is no file");
     if (backend === "named" && (mode & 0o077) !== 0) {
       throw forbidden(`other users may reach it: mode 600 wanted, ${mode.toString(8)} found`);
     }
@@ -147,10 +155,10 @@ function checkedFile(fd: number, name: string, backend: Backend): RegionFile {
       throw forbidden("its size is not sealed: whoever has it could cut it");
     }
     const layout = decodeHeader(name, readStart(fd, HEADER_BYTE_LENGTH), byteLength);
-    if (!name.endsWith(layout.id) && MEMFD.test(name)) throw notFound(name);
-    return { fd, backend, layout };
+    if (MEMFD.test(name) && !name.endsWith(layout.id)) throw notFound(name);
+    return { descriptor, backend, layout };
   } catch (error) {
-    closeDescriptor(fd);
+    descriptor[Symbol.dispose]();
     throw error;
   }
 }
@@ -160,9 +168,9 @@ function notFound(name: string, cause?: Error): NativeError {
 }
 
 function refused(error: SystemFailure, name: string): NativeError {
-  const { ENOENT, ELOOP, EISDIR, EACCES, EPERM, ENXIO } = ERRNO;
+  const { ENOENT, ELOOP, EISDIR, EINVAL, EACCES, EPERM, ENXIO } = ERRNO;
   if (error.errno === ENOENT) return notFound(name, error);
-  if ([ELOOP, EISDIR, EACCES, EPERM, ENXIO].some((number) => number === error.errno)) {
+  if ([ELOOP, EISDIR, EINVAL, EACCES, EPERM, ENXIO].some((number) => number === error.errno)) {
     const why = error.errno === ELOOP ? "a symlink has its name" : error.message;
     return new NativeError("REGION_FORBIDDEN", `Cannot open region ${name}: ${why}`, { cause: error });
   }
@@ -189,7 +197,8 @@ function openByProcess(name: string, [namespace, pid, startTime, fd]: readonly n
   try {
     return reopenDescriptor(fd!, pid!);
   } catch (error) {
-    const { errno } = error as SystemFailure; // a socket, which cannot be opened, may have its number now
-    throw errno === ERRNO.ENXIO ? notFound(name, error as Error) : refused(error as SystemFailure, name);
+    const { ENOENT, ENXIO, EISDIR, ETXTBSY, EROFS } = ERRNO, { errno } = error as SystemFailure;
+    const isAnother = [ENXIO, EISDIR, ETXTBSY, EROFS].some((number) => number === errno); // its number is another file's
+    throw isAnother || errno === ENOENT ? notFound(name, error as Error) : refused(error as SystemFailure, name);
   }
 }

@@ -27,7 +27,7 @@ export const MAX_BLOCKS: number = 2 ** 20;
 export const BLOCK_ALIGNMENT = 64;
 
 /** Byte offsets of what changes in the header. */
-export const STATE_OFFSET = 128, RETURNED_OFFSET = 192;
+export const STATE_OFFSET = 128, MADE_OFFSET = 132, RETURNED_OFFSET = 192;
 /** Values of a region's state: whether its owner may still make blocks. */
 export const OPEN = 0, CLOSED = 1;
 

@@ -4,6 +4,7 @@ import {
   BLOCK_BYTE_LENGTH,
   BLOCKS_OFFSET,
   CLOSED,
+  MADE_OFFSET,
   OPEN,
   type RegionLayout,
   RETURNED_OFFSET,
@@ -18,6 +19,8 @@ const TRANSIT = 1n << 63n;
 const ALL = 2n ** 64n - 1n;
 const SLOT_HALVES = SLOT_BYTE_LENGTH / 4, BLOCK_HALVES = BLOCK_BYTE_LENGTH / 4, BLOCK_WORDS = BLOCK_BYTE_LENGTH / 8;
 const FREE = 0, USED = 1;
+/** Deadlines of a block to which no reference is on its way, and of one whose time is just being ended. */
+const NOT_SENT = 0n, OVER = 1n;
 
 /** What a block's entry says. Others write there: what is read is copied, and checked against the layout. */
 export interface BlockEntry {
@@ -110,9 +113,11 @@ export class RegionTables {
 
   /** Makes a block, held by its owner. Returns its generation. */
   make(index: number, byteOffset: number, byteLength: number, bit: bigint): number {
+    if (index >= this.#made) Atomics.store(this.#halves, MADE_OFFSET / 4, index + 1);
     const at = BLOCKS_OFFSET / 8 + index * BLOCK_WORDS, half = BLOCKS_OFFSET / 4 + index * BLOCK_HALVES;
     this.#words[at + BLOCK.byteOffset / 8] = BigInt(byteOffset);
     this.#words[at + BLOCK.byteLength / 8] = BigInt(byteLength);
+    Atomics.store(this.#words, at + BLOCK.deadline / 8, NOT_SENT);
     Atomics.add(this.#halves, half + BLOCK.generation / 4, 1);
     Atomics.store(this.#words, this.#holders(index), bit); // last: from here on others can hold it
     return this.#generation(index);
@@ -135,29 +140,39 @@ export class RegionTables {
     return before !== 0n && (before & ~bits) === 0n;
   }
 
-  /** Makes a reference on its way hold a block until a time, in ms since 1970. */
-  send(index: number, deadline: number): void {
-    const at = BLOCKS_OFFSET / 8 + index * BLOCK_WORDS + BLOCK.deadline / 8;
-    Atomics.store(this.#words, at, BigInt(Math.ceil(deadline)));
+  /**
+   * Makes a reference on its way hold a block, which the caller holds, until a time in ms since 1970. Not where another
+   * one is on its way, as one bit stands for one reference. Whether it was done.
+   */
+  send(index: number, deadline: number): boolean {
+    this.expire(index, Date.now());
+    const before = Atomics.compareExchange(this.#words, this.#deadline(index), NOT_SENT, BigInt(Math.ceil(deadline)));
+    if (before !== NOT_SENT) return false;
     Atomics.or(this.#words, this.#holders(index), TRANSIT);
+    return true;
   }
 
   /** Ends the way of a reference to a block, which the caller holds. */
   receive(index: number): void {
-    const at = this.#holders(index);
-    if ((Atomics.load(this.#words, at) & TRANSIT) !== 0n) Atomics.and(this.#words, at, ALL ^ TRANSIT);
+    const deadline = Atomics.load(this.#words, this.#deadline(index));
+    Atomics.and(this.#words, this.#holders(index), ALL ^ TRANSIT);
+    Atomics.compareExchange(this.#words, this.#deadline(index), deadline, NOT_SENT);
   }
 
   /** Whether a reference to a block is on its way, and its time is not over. */
   isSent(index: number, now: number): boolean {
-    const deadline = Atomics.load(this.#words, BLOCKS_OFFSET / 8 + index * BLOCK_WORDS + BLOCK.deadline / 8);
-    return (Atomics.load(this.#words, this.#holders(index)) & TRANSIT) !== 0n && Number(deadline) > now;
+    const isOnItsWay = (Atomics.load(this.#words, this.#holders(index)) & TRANSIT) !== 0n;
+    return isOnItsWay && Number(Atomics.load(this.#words, this.#deadline(index))) > now;
   }
 
   /** Ends the way of a reference whose time is over. Whether it was the last holder. */
   expire(index: number, now: number): boolean {
-    const isOver = (Atomics.load(this.#words, this.#holders(index)) & TRANSIT) !== 0n && !this.isSent(index, now);
-    return isOver && this.release(index, TRANSIT);
+    const at = this.#deadline(index), deadline = Atomics.load(this.#words, at);
+    if (deadline === NOT_SENT || Number(deadline) > now) return false;
+    if (Atomics.compareExchange(this.#words, at, deadline, OVER) !== deadline) return false; // received, or expired
+    const isFree = this.release(index, TRANSIT);
+    Atomics.compareExchange(this.#words, at, OVER, NOT_SENT);
+    return isFree;
   }
 
   /** Takes everybody away but references on their way. For who is alone. */
@@ -205,7 +220,16 @@ export class RegionTables {
 
   /** Every block that was ever made and is held. */
   *heldBlocks(): Generator<number> {
-    for (let index = 0; index < this.layout.blockCapacity; index++) if (this.isHeld(index)) yield index;
+    for (let index = 0; index < this.#made; index++) if (this.isHeld(index)) yield index;
+  }
+
+  /** Blocks beyond it were never made. */
+  get #made(): number {
+    return Math.min(Atomics.load(this.#halves, MADE_OFFSET / 4) >>> 0, this.layout.blockCapacity);
+  }
+
+  #deadline(index: number): number {
+    return BLOCKS_OFFSET / 8 + index * BLOCK_WORDS + BLOCK.deadline / 8;
   }
 
   #generation(index: number): number {

@@ -1,6 +1,10 @@
+import process from "node:process";
 import { clearInterval, setInterval } from "node:timers";
 import { reap } from "../../ffi/process/reaper.ts";
-import { MemoryError } from "../errors.ts";
+import { statusOf } from "../../ffi/descriptors.ts";
+import { SharedMapping } from "../../ffi/shared_mapping.ts";
+import { SystemFailure } from "../../ffi/system_failure.ts";
+import { MemoryError, NativeError } from "../errors.ts";
 import { Region } from "./region.ts";
 import type { Backend } from "./region_file.ts";
 import { sweepDirectory } from "./sweep_directory.ts";
@@ -12,7 +16,7 @@ const SWEEP_MS = 5000;
 const regions = new Map<string, Region>();
 const tenders = new Set<() => void>();
 let timer: ReturnType<typeof setInterval> | undefined;
-let swept = false;
+let swept = false, leavesAtExit = false;
 
 function add(region: Region): Region {
   regions.set(region.name, region);
@@ -22,14 +26,25 @@ function add(region: Region): Region {
     clearInterval(timer);
     timer = undefined;
   };
+  if (!leavesAtExit) process.on("exit", () => [...regions.values()].forEach((region) => region.leave()));
+  leavesAtExit = true;
   timer ??= setInterval(tendAll, SWEEP_MS).unref();
   return region;
 }
 
 function tendAll(): void {
-  for (const tend of tenders) tend();
-  sweep(false);
-  void reap(); // threads of this process that ended: their descriptors hold locks until then
+  for (const tend of tenders) quietly(tend);
+  quietly(() => sweep(false));
+  reap().catch(() => {}); // threads of this process that ended: their descriptors hold locks until then
+}
+
+/** What the system refuses now, such as a lock, is tried again the next time. */
+function quietly(work: () => void): void {
+  try {
+    work();
+  } catch (error) {
+    if (!(error instanceof SystemFailure)) throw error;
+  }
 }
 
 function sweepOnce(): void {
@@ -41,9 +56,11 @@ function sweepOnce(): void {
 function sweep(thoroughly: boolean): { count: number; bytes: number } {
   let { count, bytes } = sweepDirectory(new Set(regions.keys()), thoroughly);
   for (const region of [...regions.values()]) {
-    const reclaimed = region.tend(thoroughly);
-    count += reclaimed.count;
-    bytes += reclaimed.bytes;
+    quietly(() => {
+      const reclaimed = region.tend(thoroughly);
+      count += reclaimed.count;
+      bytes += reclaimed.bytes;
+    });
   }
   return { count, bytes };
 }
@@ -65,7 +82,9 @@ export function createRegion(backend: Backend, dataByteLength: number, blockCapa
   try {
     return add(Region.create(backend, dataByteLength, blockCapacity));
   } catch (error) {
-    if (!(error instanceof MemoryError) || sweepSharedMemory().count === 0) throw error;
+    if (!(error instanceof MemoryError)) throw error;
+    const isLess = SharedMapping.vacateAll(); // what large mappings still hold that were closed just now
+    if (sweepSharedMemory().count === 0 && !isLess) throw error;
     return add(Region.create(backend, dataByteLength, blockCapacity));
   }
 }
@@ -82,8 +101,11 @@ export function joinRegion(name: string): Region {
 export function joinPassedRegion(fd: number): Region {
   const joined = Region.joinPassed(fd), found = regions.get(joined.name);
   if (found === undefined) return add(joined);
+  const isSame = statusOf(joined.fd).identity === statusOf(found.fd).identity;
   joined.close();
-  return found;
+  if (isSame) return found;
+  const message = `Cannot open the region of descriptor ${fd}: it calls itself ${found.name}, which is another one`;
+  throw new NativeError("REGION_FORBIDDEN", message);
 }
 
 /**

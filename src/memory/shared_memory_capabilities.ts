@@ -1,4 +1,3 @@
-import { closeDescriptor } from "../../ffi/descriptors.ts";
 import { fileSystemSpace } from "../../ffi/file_system.ts";
 import { createFile, SHARED_DIRECTORY } from "./region_file.ts";
 import type { Backend } from "./region_file.ts";
@@ -21,7 +20,7 @@ export interface SharedMemoryCapabilities {
 
 function tried(backend: Backend): string {
   try {
-    closeDescriptor(createFile(backend, layOut(1, 0)));
+    createFile(backend, layOut(1, 0))[Symbol.dispose]();
     return "works";
   } catch (error) {
     return (error as Error).message;

@@ -1,4 +1,5 @@
-import { closeDescriptor, reopenDescriptor } from "../../ffi/descriptors.ts";
+import { reopenDescriptor } from "../../ffi/descriptors.ts";
+import { OwnedDescriptor } from "../../ffi/owned_descriptor.ts";
 import { disposedError, rangeError, SystemError } from "../errors.ts";
 import { HeldMemory, ReadOnlyMemory } from "./held_memory.ts";
 import { HeldRegion } from "./holds.ts";
@@ -44,7 +45,7 @@ export class SharedMemoryRegion implements Disposable {
   readonly #region: Region;
   readonly #block: NativeBlock;
   #bytes: Uint8Array<ArrayBuffer> | undefined;
-  #descriptor: number | undefined;
+  #descriptor: OwnedDescriptor | undefined;
   #disposed = false;
 
   private constructor(region: Region, owner: boolean, readOnly: boolean) {
@@ -88,7 +89,7 @@ export class SharedMemoryRegion implements Disposable {
 
   /**
    * Opens a memfd region by a descriptor that was passed to this process, which stays the caller's to close. References
-   * to tensors in it can then be opened as well.
+   * to tensors in it can then be opened as well. Whoever passes it is trusted to say by it which region it is.
    *
    * @throws {NativeError} REGION_FORBIDDEN unless its size is sealed; and as {@linkcode SharedMemoryRegion.open}
    */
@@ -105,7 +106,9 @@ export class SharedMemoryRegion implements Disposable {
   get descriptor(): number {
     if (this.#disposed) throw disposedError("region");
     try {
-      return this.#descriptor ??= reopenDescriptor(this.#region.fd); // whoever has the region's own has its lock too
+      this.#descriptor ??= new OwnedDescriptor(reopenDescriptor(this.#region.fd)); // its own would pass its lock on too
+      this.#block.attachment = this.#descriptor;
+      return this.#descriptor.fd;
     } catch (cause) {
       throw new SystemError("SYSTEM", `Cannot pass region ${this.name} on: ${(cause as Error).message}`, { cause });
     }
@@ -126,7 +129,6 @@ export class SharedMemoryRegion implements Disposable {
   [Symbol.dispose](): void {
     if (this.#disposed) return;
     this.#disposed = true;
-    if (this.#descriptor !== undefined) closeDescriptor(this.#descriptor);
     dropped.unregister(this);
     this.#block.dispose();
   }

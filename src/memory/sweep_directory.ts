@@ -1,4 +1,4 @@
-import { closeDescriptor, readStart, statusOf, unlinkShared } from "../../ffi/descriptors.ts";
+import { readStart, reserveBytes, statusOf, unlinkShared } from "../../ffi/descriptors.ts";
 import { namesIn } from "../../ffi/file_system.ts";
 import { isLockedElsewhere, tryLockBytes } from "../../ffi/locks.ts";
 import { ffi } from "../../ffi/mod.ts";
@@ -53,16 +53,15 @@ export function findLeftOvers(): Reclaimed {
   for (const name of regionNames()) {
     const file = openOrPass(name);
     if (file === undefined) continue;
-    if (!isLockedElsewhere(file.fd, 0, SLOTS) && !isAnySent(copiedTables(file))) {
-      count++;
-      bytes += statusOf(file.fd).allocatedBytes;
-    }
-    closeDescriptor(file.fd);
+    using descriptor = file.descriptor;
+    if (isLockedElsewhere(descriptor.fd, 0, SLOTS) || isAnySent(copiedTables(file))) continue;
+    count++;
+    bytes += statusOf(descriptor.fd).allocatedBytes;
   }
   return { count, bytes };
 }
 
-function copiedTables({ fd, layout }: RegionFile): RegionTables {
+function copiedTables({ descriptor: { fd }, layout }: RegionFile): RegionTables {
   const bytes = new Uint8Array(layout.dataOffset);
   bytes.set(readStart(fd, layout.dataOffset));
   return new RegionTables(layout, bytes.buffer);
@@ -80,18 +79,20 @@ function openOrPass(name: string): RegionFile | undefined {
 function sweepRegion(name: string, thoroughly: boolean): Reclaimed {
   const file = openOrPass(name);
   if (file === undefined) return NOTHING;
+  using descriptor = file.descriptor; // with it go its locks
   let mapping: SharedMapping | undefined;
   try {
-    if (!thoroughly && isLockedElsewhere(file.fd, OWNER_SLOT)) return NOTHING;
-    mapping = new SharedMapping(file.fd, 0, file.layout.dataOffset, "shared");
-    const tables = new RegionTables(file.layout, ffi.view(mapping.pointer, file.layout.dataOffset));
-    return sweepOpen(name, { fd: file.fd, tables }, file.layout);
+    const { fd } = descriptor, { dataOffset } = file.layout;
+    if (!thoroughly && isLockedElsewhere(fd, OWNER_SLOT)) return NOTHING;
+    reserveBytes(fd, dataOffset); // whoever made the file may not have: then to look at it would end the process
+    mapping = new SharedMapping(fd, 0, dataOffset, "shared");
+    const tables = new RegionTables(file.layout, ffi.view(mapping.pointer, dataOffset));
+    return sweepOpen(name, { fd, tables }, file.layout);
   } catch (error) {
     if (error instanceof SystemFailure) return NOTHING; // no memory to map it, or no more locks: the next sweep may
     throw error;
   } finally {
     mapping?.close();
-    closeDescriptor(file.fd); // with it go its locks
   }
 }
 

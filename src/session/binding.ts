@@ -55,6 +55,11 @@ function bindable(what: string, tensor: Tensor): Storage {
   return storage;
 }
 
+function refuseOverlap(output: string, tensor: Tensor, bound: readonly Tensor[]): void {
+  if (!bound.some((other) => other !== tensor && sharesMemory(storageOf(tensor), storageOf(other)))) return;
+  throw typeError("TENSOR_BUSY", `Cannot bind output "${output}": another tensor that is bound lies in its memory`);
+}
+
 /**
  * A session's inputs and outputs tied to memory once and for all, so that a run resolves nothing. It borrows its
  * tensors: write the inputs, run, read the outputs.
@@ -112,15 +117,8 @@ export class Binding implements Disposable {
       checkTargetShape(port, tensor.shape);
       return { port, tensor };
     });
-    const storages = [...inputs, ...targets].map(({ tensor }) => storageOf(tensor));
-    for (const [at, { port, tensor }] of targets.entries()) {
-      const own = storageOf(tensor), others = storages.toSpliced(inputs.length + at, 1);
-      if (!others.some((other) => sharesMemory(own, other))) continue;
-      throw typeError(
-        "TENSOR_BUSY",
-        `Cannot bind output "${port.name}": another tensor that is bound lies in its memory`,
-      );
-    }
+    const bound = [...inputs, ...targets].map(({ tensor }) => tensor);
+    for (const { port, tensor } of targets) refuseOverlap(port.name, tensor, bound);
     if (targets.length === 0) throw typeError("INVALID_ARGUMENT", "Cannot make a binding: no output is bound");
     check(core.api.CreateIoBinding(core.pointer, scratch().a), "make a binding");
     this.#pointer = pointerIn()!;
@@ -200,6 +198,8 @@ export class Binding implements Disposable {
       const shapes = `[${into.shape.join(", ")}] against [${out.shape.join(", ")}]`;
       throw rangeError("INVALID_SHAPE", `Cannot swap "${input}" and "${output}": ${shapes}`);
     }
+    checkTarget(this.#core.outputs[this.#core.outputPort(output)]!, into, storageOf(into), true);
+    refuseOverlap(output, into, [...Object.values(this.#inputs), ...Object.values(this.#outputs)]);
     this.#bindInput(this.#port(input), out);
     this.#bindOutput(this.#core.outputs[this.#core.outputPort(output)]!, into);
     this.#resolve();

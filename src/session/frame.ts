@@ -191,7 +191,8 @@ export class Frame {
     for (let position = 0; position < this.#outputCount; position++) {
       if (this.outputValues[position] === undefined) continue;
       this.putOutput(position, undefined);
-      const storage = this.#places[position] === FRESH_SHARED ? "shared" : "heap";
+      const isFresh = this.#places[position] === FRESH_SHARED, storage = isFresh ? "shared" : "heap";
+      if (isFresh) this.targets[position]![Symbol.dispose]();
       this.#places[position] = this.core.madePlace(this.selected[position]!, storage);
       this.#noteMade(position);
       any = true;
@@ -252,6 +253,7 @@ export class Frame {
     if (count < outputs.length) {
       for (const { name, info, fetchable } of outputs) if (!fetchable) refuseOutput(tensors, name, info.dtype);
     }
+    this.fresh.clear();
     return tensors as unknown as Tensors;
   }
 

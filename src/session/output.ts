@@ -8,6 +8,7 @@ import {
   elementByteLength,
   heapStorage,
   isRowMajorTensor,
+  isViewOf,
   makeTensor,
   shapeOf,
   sharesMemory,
@@ -69,9 +70,12 @@ function placeFresh(frame: Frame, position: number, port: Port, { shape, byteLen
 /** New shared memory, which C writes: also where the shape is only expected, as a copy would cost more than the risk. */
 function placeShared(frame: Frame, position: number, port: Port, { shape }: Extent): OutputPlace {
   const tensor = SharedMemoryAllocator.default.tensor(port.dtype as NumericDType, shape);
+  const storage = storageOf(tensor);
   frame.fresh.add(tensor);
   frame.targets[position] = tensor;
-  frame.putOutput(position, valueOf(tensor, storageOf(tensor)));
+  frame.putOutput(position, valueOf(tensor, storage));
+  storage.pinWrite(); // its allocator may be disposed of while C writes
+  frame.writing.push(storage);
   return FRESH_SHARED;
 }
 
@@ -116,6 +120,7 @@ function isLent({ lent }: Frame, { buffer, byteOffset, byteLength }: NumericData
 
 /** Whether an array is over a native tensor's memory. */
 function liesIn(storage: Storage, data: NumericData): boolean {
+  if (isViewOf(data.buffer, storage)) return true;
   const start = ffi.address((storage as AddressedStorage).pointer), address = ffi.address(ffi.of(data));
   return start <= address && address < start + BigInt(storage.byteLength);
 }

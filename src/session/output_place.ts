@@ -65,11 +65,7 @@ export class StagedGivenPlace implements OutputPlace {
 
 /** A new tensor in shared memory, which C writes. */
 export const FRESH_SHARED: OutputPlace = {
-  collect(frame, position) {
-    const tensor = frame.targets[position]!;
-    frame.fresh.delete(tensor);
-    return tensor;
-  },
+  collect: (frame, position) => frame.targets[position],
 };
 
 /** A tensor whose own memory C writes. */
@@ -100,7 +96,7 @@ export class MadePlace implements OutputPlace {
     const byteLength = found.size * elementByteLength(dtype);
     if (this.#port.info.kind === "tensor") this.#note(frame, { shape: found.shape, byteLength });
     if (this.#storage === "native") return adopt(frame, position, dtype, found);
-    return this.#storage === "shared" ? share(value, dtype, found) : copy(value, dtype, found);
+    return this.#storage === "shared" ? share(frame, value, dtype, found) : copy(value, dtype, found);
   }
 
   #note(frame: Frame, extent: Extent): void {
@@ -120,8 +116,9 @@ function adopt(frame: Frame, position: number, dtype: NumericDType, { shape, siz
 }
 
 /** Copies a numeric value into shared memory. */
-function share(value: Pointer, dtype: NumericDType, { shape, size }: TensorValueInfo): Tensor {
+function share(frame: Frame, value: Pointer, dtype: NumericDType, { shape, size }: TensorValueInfo): Tensor {
   const tensor = SharedMemoryAllocator.default.tensor(dtype, shape);
+  frame.fresh.add(tensor);
   if (size > 0) copyMemory((storageOf(tensor) as AddressedStorage).pointer, tensorData(value)!, tensor.byteLength);
   return tensor;
 }

@@ -82,6 +82,7 @@ export function encodeTensor(dtype: DType, shape: readonly number[], data: Data)
  * ```
  */
 export function tensorByteLength(prefix: Uint8Array): number | undefined {
+  if (!(prefix instanceof Uint8Array)) throw invalid(`a Uint8Array wanted, ${typeof prefix} found`);
   if (prefix.length < PREFIX) return undefined;
   const view = new DataView(prefix.buffer, prefix.byteOffset, prefix.byteLength);
   if (view.getUint32(0, true) !== MAGIC) throw invalid("they do not begin as a tensor of Coload does");
@@ -101,7 +102,12 @@ export interface DecodedTensor {
 }
 
 /** Reads a tensor, whose bytes must be all there and no more. @throws {TypeError} INVALID_BYTES */
-export function decodeTensor(bytes: Uint8Array<ArrayBuffer>): DecodedTensor {
+export function decodeTensor(given: Uint8Array<ArrayBuffer>): DecodedTensor {
+  if (!(given instanceof Uint8Array)) {
+    throw invalid(`a Uint8Array wanted, ${given === null ? "null" : typeof given} found`);
+  }
+  const isPlain = given.buffer instanceof ArrayBuffer && !given.buffer.resizable;
+  const bytes = isPlain ? given : new Uint8Array(given); // as others may change or resize it
   const total = tensorByteLength(bytes);
   if (total !== bytes.length) {
     throw invalid(`${total ?? `at least ${PREFIX}`} bytes wanted, ${bytes.length} found`);
@@ -128,7 +134,7 @@ export function decodeTensor(bytes: Uint8Array<ArrayBuffer>): DecodedTensor {
 
 function numbers(dtype: NumericDType, payload: Uint8Array<ArrayBuffer>): NumericData {
   const constructor = arrayOf(dtype), elementBytes = constructor.BYTES_PER_ELEMENT;
-  const aligned = payload.byteOffset % elementBytes === 0 ? payload : payload.slice();
+  const aligned = payload.byteOffset % elementBytes === 0 ? payload : new Uint8Array(payload); // a Buffer's slice copies nothing
   return new constructor(aligned.buffer, aligned.byteOffset, aligned.length / elementBytes);
 }
 

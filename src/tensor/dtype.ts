@@ -140,7 +140,8 @@ export function arrayOf(dtype: NumericDType): NumericConstructor {
 
 /** Refuses what is not a dtype. @throws {TypeError} INVALID_DTYPE */
 export function checkDType(dtype: DType): void {
-  if (TRAITS[dtype] === undefined) {
-    throw typeError("INVALID_DTYPE", `Cannot make a tensor of ${String(dtype)}: the dtypes are ${DTYPES.join(", ")}`);
+  if (typeof dtype !== "string" || TRAITS[dtype] === undefined) {
+    const found = typeof dtype === "string" ? dtype : typeof dtype;
+    throw typeError("INVALID_DTYPE", `Cannot make a tensor of ${found}: the dtypes are ${DTYPES.join(", ")}`);
   }
 }

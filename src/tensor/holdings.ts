@@ -45,7 +45,7 @@ export class Holdings {
 
   #keep<T extends Tensor>(tensor: T, storage: SharedStorage): T {
     this.#storages.add(storage);
-    storage.onEnd = () => this.#storages.delete(storage);
+    storage.onEnd(() => this.#storages.delete(storage));
     storage.watch(tensor);
     return tensor;
   }
@@ -57,7 +57,7 @@ export class Holdings {
     const tensor = given.contiguous(), storage = storageOf(tensor);
     storage.check();
     const shared = this.tensor(tensor.dtype, tensor.shape), to = (storageOf(shared) as SharedStorage).pointer;
-    if (storage instanceof AddressedStorage) copyMemory(to, storage.pointer, storage.byteLength);
+    if (storage instanceof AddressedStorage) copyMemory(to, storage.pointer, shared.byteLength);
     else copyFromArray(to, storage.data(tensor.dtype) as NumericData);
     return shared;
   }
@@ -79,6 +79,6 @@ export class Holdings {
   /** Disposes of all tensors. What other processes hold stays until they let it go. */
   dispose(): void {
     this.#disposed = true;
-    for (const storage of [...this.#storages]) storage.dispose();
+    for (const storage of [...this.#storages]) storage.end();
   }
 }

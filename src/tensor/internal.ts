@@ -14,7 +14,7 @@ export { arrayOf, dtypeOfOnnx, elementByteLength } from "./dtype.ts";
 export type { Storage } from "./storage.ts";
 export { HeapStorage, heapStorage } from "./heap_storage.ts";
 export { AddressedStorage, adoptedNativeStorage } from "./native_storage.ts";
-export { sharesMemory } from "./shared_storage.ts";
+export { isViewOf, sharesMemory } from "./shared_storage.ts";
 export { isTensor, makeTensor } from "./tensor.ts";
 export { shapeOf, storageOf, stridesOf } from "./tensor_base.ts";
 

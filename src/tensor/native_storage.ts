@@ -46,7 +46,8 @@ export abstract class AddressedStorage extends Storage {
     if (this.byteLength <= WHOLE_UP_TO || this.block.madeWhole) {
       return new constructor(this.data(dtype).buffer, byteOffset, length);
     }
-    return new constructor(this.block.window(byteOffset, length * constructor.BYTES_PER_ELEMENT));
+    const window = this.block.window(byteOffset, length * constructor.BYTES_PER_ELEMENT);
+    return new constructor(window.buffer, window.byteOffset, length);
   }
 
   override check(): void {}

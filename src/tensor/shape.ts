@@ -1,8 +1,15 @@
 import { rangeError, typeError } from "../errors.ts";
 
-/** A shape as messages show it. */
+/** A shape as messages show it, whatever somebody gave for one. */
 export function showShape(shape: readonly unknown[]): string {
-  return `[${shape.map(String).join(", ")}]`;
+  return `[${Array.from(shape, (length) => typeof length === "object" ? "?" : String(length)).join(", ")}]`;
+}
+
+/** A copy of a list of numbers from outside: each is read once, and nothing of the list's own is called. */
+export function copyNumbers(list: readonly number[]): number[] {
+  const copy: number[] = [];
+  for (let i = 0, { length } = list; i < length; i++) copy.push(list[i]!);
+  return copy;
 }
 
 /**
@@ -13,11 +20,14 @@ export function showShape(shape: readonly unknown[]): string {
  */
 export function copyShape(shape: readonly number[]): number[] {
   if (!Array.isArray(shape)) {
-    throw typeError("INVALID_SHAPE", `Cannot make a tensor: a shape is an array of numbers, found ${String(shape)}`);
+    throw typeError("INVALID_SHAPE", `Cannot make a tensor: a shape is an array of numbers, found ${typeof shape}`);
   }
-  const copy = shape.slice();
+  const copy = copyNumbers(shape);
   for (let i = 0; i < copy.length; i++) {
-    if (Number.isSafeInteger(copy[i]) && copy[i]! >= 0) continue;
+    if (Number.isSafeInteger(copy[i]) && copy[i]! >= 0) {
+      copy[i]! += 0; // of which -0 makes 0
+      continue;
+    }
     throw rangeError(
       "INVALID_SHAPE",
       `Cannot make a tensor of shape ${showShape(copy)}: dimension ${i} must be a whole number from 0 up`,

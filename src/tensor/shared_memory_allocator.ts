@@ -9,7 +9,7 @@ import type { Tensor } from "./tensor.ts";
 
 /** Options of a {@linkcode SharedMemoryAllocator}. */
 export interface AllocatorOptions {
-  /** Most bytes for tensors. Default: what the system has. Tables come on top: a 64th, and at least 12 KiB an arena. */
+  /** Most bytes for tensors. Default: what the system has. Tables come on top: a 64th, and at least 72 KiB an arena. */
   maxBytes?: number;
   /** Bytes of each arena; a larger tensor gets one of its own. Default: 16 MiB, and more the more there are. */
   arenaBytes?: number;

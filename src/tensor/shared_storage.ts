@@ -1,10 +1,10 @@
 import { rangeError, staleError, typeError } from "../errors.ts";
-import { BLOCK_COUNT } from "../memory/arena.ts";
+import { decodeUse, encodeUse } from "../memory/block_use.ts";
 import { HeldMemory, ReadOnlyMemory } from "../memory/held_memory.ts";
 import { HeldBlock } from "../memory/holds.ts";
 import { NativeBlock } from "../memory/native_block.ts";
 import { joinRegion } from "../memory/regions.ts";
-import type { DType } from "./dtype.ts";
+import type { DType, NumericData } from "./dtype.ts";
 import { AddressedStorage } from "./native_storage.ts";
 import type { Storage } from "./storage.ts";
 import type { Layout } from "./tensor_base.ts";
@@ -15,13 +15,19 @@ export class SharedStorage extends AddressedStorage {
   override readonly kind = "shared";
   /** Where the memory lies. */
   readonly held: HeldBlock;
-  /** Called when the storage is at its end, by dispose or without. */
-  onEnd: (() => void) | undefined;
+  readonly #readOnly: boolean;
   #wasDropped = false;
 
   constructor(held: HeldBlock, readOnly: boolean) {
     super(new NativeBlock(readOnly ? new ReadOnlyMemory(held) : new HeldMemory(held)));
     this.held = held;
+    this.#readOnly = readOnly;
+  }
+
+  override data(dtype: DType): NumericData {
+    const data = super.data(dtype);
+    if (this.#readOnly) elsewhere.set(data.buffer, this.held);
+    return data;
   }
 
   /** Lets the memory go when a tensor is collected that nobody disposed of, and then the views of it. */
@@ -30,34 +36,49 @@ export class SharedStorage extends AddressedStorage {
   }
 
   /** What others open the tensor by. */
-  ref(dtype: DType, shape: readonly number[], strides: readonly number[] | undefined): TensorRef {
-    const { region, index, generation, byteOffset, byteLength } = this.held;
-    const ref = {
+  ref(dtype: DType, shape: readonly number[], strides: readonly number[] | undefined, handedOff: boolean): TensorRef {
+    const { region, index, generation: count, byteOffset, byteLength } = this.held;
+    return {
       v: 1,
       region: region.name,
-      generation: index * BLOCK_COUNT + generation,
+      generation: encodeUse({ index, count, handedOff }),
       byteOffset,
       byteLength,
-    } as const;
-    return { ...ref, dtype, shape: [...shape], ...(strides && { strides: [...strides] }) };
+      dtype,
+      shape: [...shape],
+      ...(strides && { strides: [...strides] }),
+    };
   }
 
   /** Moves the hold into a reference that is on its way until a time, in ms since 1970. @throws {ReferenceError} DISPOSED @throws {TypeError} TENSOR_BUSY */
   send(deadline: number): void {
     this.checkWritable("hand off");
     const { region, index } = this.held;
-    region.tables.send(index, deadline);
+    if (!region.tables.send(index, deadline)) {
+      throw typeError("TENSOR_BUSY", "Cannot hand off tensor: another reference to it is on its way");
+    }
     this.dispose();
   }
 
+  /** Has something done when its memory is let go. It may not refer to the tensor. */
+  onEnd(listener: () => void): void {
+    this.block.onEnd = listener;
+  }
+
+  /** Lets the memory go once no view of it is left. */
   drop(): void {
     this.#wasDropped = true;
     this.dispose();
   }
 
+  /** Ends it for whoever it belongs to, also the views that are left of a tensor that is no more. */
+  end(): void {
+    this.dispose();
+    if (this.#wasDropped) this.block.dispose();
+  }
+
   protected override free(): void {
     dropped.unregister(this);
-    this.onEnd?.();
     if (this.#wasDropped) this.letViewsGo();
     else super.free();
   }
@@ -66,10 +87,22 @@ export class SharedStorage extends AddressedStorage {
 /** Whether two tensors lie in the same shared memory, in part at least: each has an address of its own for it. */
 export function sharesMemory(one: Storage, other: Storage): boolean {
   if (!(one instanceof SharedStorage && other instanceof SharedStorage) || one === other) return false;
-  const { held: a } = one, { held: b } = other;
+  return overlap(one.held, other.held);
+}
+
+/** Whether a buffer is a read-only view of a tensor's shared memory, for which it has another address. */
+export function isViewOf(buffer: ArrayBuffer, storage: Storage): boolean {
+  const held = elsewhere.get(buffer);
+  return held !== undefined && storage instanceof SharedStorage && overlap(held, storage.held);
+}
+
+function overlap(a: HeldBlock, b: HeldBlock): boolean {
   return a.region === b.region && a.byteOffset < b.byteOffset + b.byteLength &&
     b.byteOffset < a.byteOffset + a.byteLength;
 }
+
+/** Buffers of read-only tensors, which have addresses of their own. */
+const elsewhere = new WeakMap<ArrayBuffer, HeldBlock>();
 
 const dropped = new FinalizationRegistry<SharedStorage>((storage) => storage.drop());
 
@@ -89,7 +122,7 @@ export interface OpenedTensor {
 export function openShared(given: TensorRef | string, readOnly: boolean): OpenedTensor {
   const { region: name, generation, byteOffset, byteLength, dtype, shape, strides } = checkTensorRef(given);
   const region = joinOrStale(name), { blockCapacity, dataOffset, byteLength: regionBytes } = region.layout;
-  const index = Math.floor(generation / BLOCK_COUNT), end = byteOffset + byteLength;
+  const { index, count, handedOff } = decodeUse(generation), end = byteOffset + byteLength;
   if (index >= blockCapacity) {
     const message =
       `Cannot open a tensor reference: generation ${generation} is of block ${index}, and region ${name} ` +
@@ -97,11 +130,12 @@ export function openShared(given: TensorRef | string, readOnly: boolean): Opened
     throw typeError("INVALID_REFERENCE", message);
   }
   if (byteOffset < dataOffset || end > regionBytes) throw outside(byteOffset, end, "region", dataOffset, regionBytes);
-  const block = region.hold(index, generation % BLOCK_COUNT);
+  const block = region.hold(index, count);
   if (byteOffset < block.byteOffset || end > block.byteOffset + block.byteLength) {
     region.release(index);
     throw outside(byteOffset, end, "block", block.byteOffset, block.byteOffset + block.byteLength);
   }
+  if (handedOff) region.tables.receive(index);
   const storage = new SharedStorage(new HeldBlock(region, index, block.generation, byteOffset, byteLength), readOnly);
   return { dtype, shape: Object.freeze(shape), storage, layout: { readOnly, ...(strides && { strides }) } };
 }

@@ -164,7 +164,7 @@ export class Tensor<D extends DType = DType> extends TensorBase<D> {
    * ```
    */
   static open(ref: TensorRef | string, options: { readOnly?: boolean } = {}): Tensor {
-    const { dtype, shape, storage, layout } = openShared(ref, options.readOnly ?? false);
+    const { dtype, shape, storage, layout } = openShared(ref, options?.readOnly ?? false);
     const tensor = new Tensor(dtype, shape, true, storage, layout);
     storage.watch(tensor);
     return tensor;
@@ -212,15 +212,17 @@ export class Tensor<D extends DType = DType> extends TensorBase<D> {
   get ref(): TensorRef {
     const storage = this.#shared("refer to");
     storage.checkReadable();
-    return storage.ref(this.dtype, shapeOf(this), stridesOf(this));
+    return storage.ref(this.dtype, shapeOf(this), stridesOf(this), false);
   }
 
   /**
    * Moves this thread's hold on the memory into a reference: the tensor is disposed, and the memory stays until the
-   * reference is opened, by whom holds it then, or until its time is over and a sweep frees it.
+   * reference is opened, by whoever holds it then, or until its time is over and a sweep frees it. Only one reference
+   * to a tensor can be on its way at a time, whoever made it.
    *
    * @param options `ttlMs`: how long the reference may be on its way; 30 s by default
-   * @throws {TypeError} NOT_SHARED unless the tensor's storage is "shared"; TENSOR_BUSY while a run uses it
+   * @throws {TypeError} NOT_SHARED unless the tensor's storage is "shared"; TENSOR_BUSY while a run uses it, or another
+   * reference to it is on its way
    * @throws {RangeError} OUT_OF_RANGE for a time that is none
    * @throws {ReferenceError} DISPOSED
    *
@@ -235,12 +237,12 @@ export class Tensor<D extends DType = DType> extends TensorBase<D> {
    * ```
    */
   handOff(options: { ttlMs?: number } = {}): TensorRef {
-    const storage = this.#shared("hand off"), ttlMs = options.ttlMs ?? 30_000;
+    const storage = this.#shared("hand off"), ttlMs = options?.ttlMs ?? 30_000;
     if (!Number.isFinite(ttlMs) || ttlMs < 0) {
       throw rangeError("OUT_OF_RANGE", `Cannot hand off tensor: a ttlMs from 0 up wanted, ${ttlMs} found`);
     }
-    const ref = storage.ref(this.dtype, shapeOf(this), stridesOf(this));
-    storage.send(Date.now() + ttlMs);
+    const ref = storage.ref(this.dtype, shapeOf(this), stridesOf(this), true);
+    storage.send(Math.min(Date.now() + ttlMs, Number.MAX_SAFE_INTEGER));
     return ref;
   }
 

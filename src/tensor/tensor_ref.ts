@@ -1,6 +1,6 @@
 import { rangeError, typeError } from "../errors.ts";
 import { checkDType, type DType, elementByteLength } from "./dtype.ts";
-import { copyShape, elementCount, isRowMajor, showShape } from "./shape.ts";
+import { copyNumbers, copyShape, elementCount, isRowMajor, showShape } from "./shape.ts";
 
 /**
  * A tensor in shared memory, as another process can open it: plain JSON of some hundred bytes, whatever the tensor's
@@ -12,7 +12,10 @@ export interface TensorRef {
   readonly v: 1;
   /** The name of the shared memory region. */
   readonly region: string;
-  /** Which block of the region it is, and which use of it: number of the block x 2^32 + how often it was allocated. */
+  /**
+   * Which block of the region it is, and which use of it: number of the block x 2^32 + how often it was allocated; and
+   * 2^52 more in a reference that {@linkcode Tensor.handOff} made.
+   */
   readonly generation: number;
   /** Where the elements start, in bytes from the start of the region. */
   readonly byteOffset: number;
@@ -90,22 +93,28 @@ function checkCount(name: string, value: unknown): number {
 }
 
 /** Refuses strides that lead out of the bytes. Returns them, or nothing where they are row-major. */
-function checkStrides(strides: unknown, shape: readonly number[], byteLength: number, elementBytes: number) {
-  if (!Array.isArray(strides) || strides.length !== shape.length) {
+function checkStrides(
+  given: unknown,
+  shape: readonly number[],
+  byteLength: number,
+  elementBytes: number,
+): readonly number[] | undefined {
+  const strides = Array.isArray(given) ? copyNumbers(given) : undefined;
+  if (strides?.length !== shape.length) {
     throw typeError(
       "INVALID_LAYOUT",
       `Cannot open a tensor reference: ${shape.length} strides wanted for shape ${showShape(shape)}, ` +
-        `${Array.isArray(strides) ? strides.length : typeof strides} found`,
+        `${strides?.length ?? typeof given} found`,
     );
   }
   const backwards = strides.findIndex((stride) => !Number.isSafeInteger(stride) || stride < 0);
   if (backwards >= 0) {
     throw typeError(
       "INVALID_LAYOUT",
-      `Cannot open a tensor reference: strides from 0 up wanted, ${strides[backwards]} found in dimension ${backwards}`,
+      `Cannot open a tensor reference: strides from 0 up wanted, ${showShape(strides)} found`,
     );
   }
-  const last = shape.reduce((sum, length, axis) => sum + (length - 1) * strides[axis], 0);
+  const last = shape.reduce((sum, length, axis) => sum + (length - 1) * strides[axis]!, 0);
   if (!shape.includes(0) && !((last + 1) * elementBytes <= byteLength)) {
     throw rangeError(
       "OUT_OF_RANGE",
@@ -113,7 +122,7 @@ function checkStrides(strides: unknown, shape: readonly number[], byteLength: nu
         `${(last + 1) * elementBytes}, of ${byteLength}`,
     );
   }
-  return isRowMajor(shape, strides) ? undefined : Object.freeze([...strides]) as readonly number[];
+  return isRowMajor(shape, strides) ? undefined : Object.freeze(strides);
 }
 
 /**
@@ -125,8 +134,8 @@ function checkStrides(strides: unknown, shape: readonly number[], byteLength: nu
 export function checkTensorRef(given: TensorRef | string): TensorRef {
   const found = (typeof given === "string" ? parse(given) : given) as Record<keyof TensorRef, unknown> | null;
   if (typeof found !== "object" || found === null) throw invalid(`an object or a text wanted, ${typeof found} found`);
-  if (found.v !== VERSION) throw invalid(`version ${VERSION} wanted, ${JSON.stringify(found.v)} found`);
-  const region = found.region;
+  const { v, region, strides: givenStrides } = found;
+  if (v !== VERSION) throw invalid(`version ${VERSION} wanted, ${typeof v === "number" ? v : typeof v} found`);
   if (typeof region !== "string") throw invalid(`the name of a region wanted, ${typeof region} found`);
   const generation = checkCount("generation", found.generation);
   const byteOffset = checkCount("byteOffset", found.byteOffset);
@@ -137,16 +146,15 @@ export function checkTensorRef(given: TensorRef | string): TensorRef {
   if (elementBytes === 0) {
     throw typeError("INVALID_DTYPE", `Cannot open a tensor reference: ${dtype} lies in no shared memory`);
   }
-  if (byteOffset % elementBytes !== 0) {
+  if (byteOffset % elementBytes !== 0 || byteLength % elementBytes !== 0) {
     throw rangeError(
       "OUT_OF_RANGE",
-      `Cannot open a tensor reference: a byteOffset of whole elements of ${elementBytes} bytes wanted, ${byteOffset} found`,
+      `Cannot open a tensor reference: whole elements of ${elementBytes} bytes wanted, byteOffset ${byteOffset} and ` +
+        `byteLength ${byteLength} found`,
     );
   }
   const shape = copyShape(found.shape as number[]), needed = elementCount(shape, elementBytes) * elementBytes;
-  const strides = found.strides === undefined
-    ? undefined
-    : checkStrides(found.strides, shape, byteLength, elementBytes);
+  const strides = givenStrides === undefined ? undefined : checkStrides(givenStrides, shape, byteLength, elementBytes);
   if (strides === undefined && needed !== byteLength) {
     throw rangeError(
       "OUT_OF_RANGE",

@@ -1,0 +1,23 @@
+/** Blocks are numbered below 2^20, and how often one was allocated is counted in 32 bits: both go into a safe integer. */
+const COUNTS = 2 ** 32, HANDED_OFF = 2 ** 52;
+
+/** One use of one block of a region. */
+export interface BlockUse {
+  /** Which block of the region. */
+  readonly index: number;
+  /** How often it was allocated by then, modulo 2^32. */
+  readonly count: number;
+  /** Whether the reference that says so was handed off: whoever opens it ends its way. */
+  readonly handedOff: boolean;
+}
+
+/** A use of a block as a reference's `generation`. */
+export function encodeUse({ index, count, handedOff }: BlockUse): number {
+  return (handedOff ? HANDED_OFF : 0) + index * COUNTS + count;
+}
+
+/** What a reference's `generation`, a safe integer from 0 up, says. */
+export function decodeUse(generation: number): BlockUse {
+  const use = generation % HANDED_OFF;
+  return { index: Math.floor(use / COUNTS), count: use % COUNTS, handedOff: generation >= HANDED_OFF };
+}
