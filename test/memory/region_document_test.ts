@@ -59,13 +59,14 @@ describe("the document of regions", () => {
   });
 
   it("has the header where the code writes it", () => {
-    const { magic, state, returned, ...fields } = fieldsOf("Header");
-    const made = layout.layOut(5000, 100), bytes = layout.encodeHeader(made);
+    const { magic, state, made, returned, ...fields } = fieldsOf("Header");
+    const laid = layout.layOut(5000, 100), bytes = layout.encodeHeader(laid);
     assert.equal(new TextDecoder().decode(bytes.subarray(magic!.offset, magic!.bytes)), "COLOADSM");
     const found = Object.fromEntries(Object.entries(fields).map(([name, field]) => [name, valueOf(bytes, field)]));
     const own = { version: layout.REGION_VERSION, headerByteLength: layout.HEADER_BYTE_LENGTH, slots: layout.SLOTS };
-    assert.deepEqual(found, { ...made, ...own });
-    assert.deepEqual([state!.offset, returned!.offset], [layout.STATE_OFFSET, layout.RETURNED_OFFSET]);
+    assert.deepEqual(found, { ...laid, ...own });
+    const changing = [layout.STATE_OFFSET, layout.MADE_OFFSET, layout.RETURNED_OFFSET];
+    assert.deepEqual([state!.offset, made!.offset, returned!.offset], changing);
   });
 
   it("has the fields of participants and blocks where the code has them", () => {

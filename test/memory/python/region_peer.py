@@ -11,9 +11,9 @@ import contextlib, ctypes, fcntl, json, math, mmap
 import os, re, secrets, stat, struct, sys, time
 
 PAGE, HEADER_BYTE_LENGTH, SLOTS, MAX_BLOCKS, ENTRY = 4096, 128, 63, 2**20, 64
-SLOTS_OFFSET, BLOCKS_OFFSET, STATE, RETURNED, OPEN, CLOSED = 4096, 8192, 128, 192, 0, 1
+SLOTS_OFFSET, BLOCKS_OFFSET, STATE, MADE, RETURNED, OPEN, CLOSED = 4096, 8192, 128, 132, 192, 0, 1
 GENERATION, NEXT, BYTE_OFFSET, DEADLINE = 8, 12, 16, 32
-TRANSIT, ALL = 1 << 63, 2**64 - 1
+TRANSIT, ALL, HANDED_OFF = 1 << 63, 2**64 - 1, 1 << 52
 F_OFD_GETLK, F_OFD_SETLK, F_ADD_SEALS, F_GET_SEALS, SIZE_SEALS = 36, 37, 1033, 1034, 1 | 2 | 4
 FLOCK, HEADER = "hh4xqqi4x", "<8sIIQQQII16s"
 
@@ -139,6 +139,7 @@ class Region:
             os.link(f"/proc/self/fd/{fd}", f"/dev/shm/{name}", src_dir_fd=fd, follow_symlinks=True)
         taken = -(-byte_length // ENTRY) * ENTRY  # from here on section "Making a block"
         struct.pack_into("<QQ", region.memory, BLOCKS_OFFSET + BYTE_OFFSET, data_offset, taken)
+        region.atomics("store_4", MADE, 1)
         region.atomics("fetch_add_4", BLOCKS_OFFSET + GENERATION, 1)
         region.atomics("store_8", BLOCKS_OFFSET, 1)
         region.held.add(0)
@@ -146,7 +147,7 @@ class Region:
 
     def take_slot(self):
         """Section "Opening a region", steps 6 to 9."""
-        end = time.monotonic() + 0.05
+        end = time.monotonic() + 2
         while self.slot is None:
             require(time.monotonic() < end, "the region is full")
             self.slot = next((slot for slot in range(1, SLOTS) if try_lock(self.fd, slot)), None)
@@ -191,8 +192,12 @@ class Region:
         if self.atomics("load_4", at + GENERATION) != generation:
             self.release(block)
             raise ReferenceError("the block is in other use")
-        if self.holders(block) & TRANSIT:
-            self.atomics("fetch_and_8", at, ALL ^ TRANSIT)
+
+    def receive(self, block):
+        at = BLOCKS_OFFSET + ENTRY * block
+        deadline = self.atomics("load_8", at + DEADLINE)
+        self.atomics("fetch_and_8", at, ALL ^ TRANSIT)
+        self.atomics.swap(at + DEADLINE, deadline, 0)
 
     def release(self, block):
         self.held.discard(block)
@@ -202,7 +207,8 @@ class Region:
     def send(self, block, ttl_ms):
         """Section "Handing off"."""
         at = BLOCKS_OFFSET + ENTRY * block
-        self.atomics("store_8", at + DEADLINE, int(time.time() * 1000) + ttl_ms)
+        deadline = int(time.time() * 1000) + ttl_ms
+        require(self.atomics.swap(at + DEADLINE, 0, deadline) == 0, "another reference is on its way")
         self.atomics("fetch_or_8", at, TRANSIT)
         self.release(block)
 
@@ -255,12 +261,14 @@ class Floats:
         require(ref["dtype"] == "float32" and "strides" not in ref, "only row-major float32 is known here")
         self.count, self.start, end = math.prod(ref["shape"]), counts[1], counts[1] + counts[2]
         require(self.start % 4 == 0 and counts[2] == 4 * self.count, "its bytes do not fit its shape")
-        self.region, self.block = Region.join(ref["region"]), counts[0] >> 32
+        self.region, self.block = Region.join(ref["region"]), counts[0] % HANDED_OFF >> 32
         inside = self.region.data_offset <= self.start and end <= self.region.size
         require(inside and self.block < self.region.capacity, "it leads out of the region")
         self.region.hold(self.block, counts[0] & 0xFFFFFFFF)
         first, last = self.region.extent(self.block)
         require(first <= self.start and end <= last, "it leads out of its block")
+        if counts[0] & HANDED_OFF:
+            self.region.receive(self.block)
 
     def read(self):
         return struct.unpack_from(f"<{self.count}f", self.region.memory, self.start)
