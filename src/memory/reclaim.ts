@@ -1,6 +1,6 @@
 import { punchHole } from "../../ffi/descriptors.ts";
 import { isLockedElsewhere, tryLockBytes, unlockBytes } from "../../ffi/locks.ts";
-import { PAGE, type RegionLayout, SLOTS } from "./region_layout.ts";
+import { PAGE, SLOTS } from "./region_layout.ts";
 import { RegionTables } from "./region_tables.ts";
 
 /** The participant that makes the blocks. */
@@ -91,7 +91,8 @@ export function isAnySent(tables: RegionTables): boolean {
 export type Remains = "in transit" | "nothing";
 
 /** Takes from the dead of a region in which nobody is alive all they held. */
-export function reclaimAll(open: OpenTables, layout: RegionLayout): Remains {
+export function reclaimAll(open: OpenTables): Remains {
+  const { layout } = open.tables;
   const now = Date.now();
   for (const index of open.tables.heldBlocks()) open.tables.expire(index, now);
   if (!isAnySent(open.tables)) return "nothing";

@@ -1,4 +1,4 @@
-import { reserveBytes, statusOf, unlinkShared } from "../../ffi/descriptors.ts";
+import { reserveBytes } from "../../ffi/descriptors.ts";
 import { isLockedElsewhere, tryLockBytes, unlockBytes } from "../../ffi/locks.ts";
 import { ffi } from "../../ffi/mod.ts";
 import type { OwnedDescriptor } from "../../ffi/owned_descriptor.ts";
@@ -15,7 +15,6 @@ import {
   OWNER_SLOT,
   punchBlock,
   punchUnheld,
-  reclaimAll,
   reclaimBlocks,
   type Reclaimed,
 } from "./reclaim.ts";
@@ -30,9 +29,7 @@ import {
 } from "./region_file.ts";
 import { encodeHeader, layOut, type RegionLayout, SLOTS } from "./region_layout.ts";
 import { type BlockEntry, RegionTables } from "./region_tables.ts";
-
-/** How long somebody who cleans up may hold all of a region's locks, at most, free ones too. */
-const CLEANING_MS = 2000;
+import { takeSlot, unlinkIfUnused } from "./slots.ts";
 
 /**
  * A region of shared memory, as this thread takes part in it: it holds a lock that the kernel lets go when the thread's
@@ -234,7 +231,7 @@ export class Region implements OpenTables {
     for (const [index, count] of this.#holds.entries()) if (count > 0) this.tables.release(index, this.#bit);
     this.tables.leave(this.#slot);
     unlockBytes(this.fd, this.#slot);
-    if (this.backend === "named") unlinkIfUnused(this, this.name, this.layout);
+    if (this.backend === "named") unlinkIfUnused(this.name, this);
   }
 
   /** Takes part no more. This thread may hold nothing. */
@@ -252,47 +249,4 @@ export class Region implements OpenTables {
 
 function stale(name: string, why: string): ReferenceError {
   return staleError(`Cannot open a reference into region ${name}: ${why}`);
-}
-
-/** Takes the name of a region away that nobody can find anything in any more. The caller takes part no more. */
-function unlinkIfUnused(open: OpenTables, name: string, layout: RegionLayout): void {
-  if (tryLockBytes(open.fd, 0, SLOTS)) { // the last one: nobody else is alive
-    if (reclaimAll(open, layout) === "nothing") unlinkShared(name);
-    unlockBytes(open.fd, 0, SLOTS); // who waits for a slot sees at once that it is gone
-  } else if (layout.blockCapacity > 0 && isAbandoned(open) && open.tables.heldBlocks().next().done) {
-    unlinkShared(name);
-  }
-}
-
-/** Takes an entry among a region's participants. @throws {NativeError} REGION_FULL; REGION_NOT_FOUND */
-function takeSlot(name: string, { descriptor: { fd }, backend, layout }: RegionFile, tables: RegionTables): number {
-  const start = performance.now(), gone = () => backend === "named" && statusOf(fd).links === 0;
-  if (!tables.closed && statusOf(fd).allocatedBytes < layout.byteLength) {
-    throw new NativeError("REGION_INVALID", `Cannot open region ${name}: not all of its memory is reserved`);
-  }
-  for (;;) {
-    for (let slot = OWNER_SLOT + 1; slot < SLOTS; slot++) {
-      if (!tryLockBytes(fd, slot)) continue;
-      if (gone()) throw new NativeError("REGION_NOT_FOUND", `Cannot open region ${name}: it is gone`);
-      if (tables.isUsed(slot)) reclaimSlot({ fd, tables }, slot);
-      tables.use(slot, processIdentity(), fd);
-      return slot;
-    }
-    if (gone()) throw new NativeError("REGION_NOT_FOUND", `Cannot open region ${name}: it is gone`);
-    const isCleaned = Array.from({ length: SLOTS - 1 }, (_, i) => i + 1).some((slot) => !tables.isUsed(slot));
-    if (!isCleaned || performance.now() - start > CLEANING_MS) {
-      const most = SLOTS - 1,
-        message = `Cannot open region ${name}: ${most} threads take part in it, and it takes no more`;
-      throw new NativeError("REGION_FULL", message);
-    }
-  }
-}
-
-function reclaimSlot(open: OpenTables, slot: number): void {
-  const bit = RegionTables.bitOf(slot), abandoned = isAbandoned(open);
-  for (const index of open.tables.heldBlocks()) {
-    if (!open.tables.release(index, bit)) continue;
-    if (abandoned) punchBlock(open, index);
-    else open.tables.giveBack(index);
-  }
 }

@@ -17,7 +17,7 @@ import {
   type Reclaimed,
 } from "./reclaim.ts";
 import { isRegionName, openFile, type RegionFile, SHARED_DIRECTORY } from "./region_file.ts";
-import { type RegionLayout, SLOTS } from "./region_layout.ts";
+import { SLOTS } from "./region_layout.ts";
 import { RegionTables } from "./region_tables.ts";
 
 /** Names in /dev/shm that could be regions; none where it is missing. */
@@ -87,7 +87,7 @@ function sweepRegion(name: string, thoroughly: boolean): Reclaimed {
     reserveBytes(fd, dataOffset); // whoever made the file may not have: then to look at it would end the process
     mapping = new SharedMapping(fd, 0, dataOffset, "shared");
     const tables = new RegionTables(file.layout, ffi.view(mapping.pointer, dataOffset));
-    return sweepOpen(name, { fd, tables }, file.layout);
+    return sweepOpen(name, { fd, tables });
   } catch (error) {
     if (error instanceof SystemFailure) return NOTHING; // no memory to map it, or no more locks: the next sweep may
     throw error;
@@ -96,17 +96,17 @@ function sweepRegion(name: string, thoroughly: boolean): Reclaimed {
   }
 }
 
-function sweepOpen(name: string, open: OpenTables, layout: RegionLayout): Reclaimed {
+function sweepOpen(name: string, open: OpenTables): Reclaimed {
   if (tryLockBytes(open.fd, 0, SLOTS)) {
     const { allocatedBytes, links } = statusOf(open.fd);
     if (links === 0) return NOTHING;
-    if (reclaimAll(open, layout) === "in transit") return NOTHING;
+    if (reclaimAll(open) === "in transit") return NOTHING;
     return unlinkShared(name) ? { count: 1, bytes: allocatedBytes } : NOTHING;
   }
   const abandoned = isAbandoned(open);
   const giveBack = (index: number) => abandoned ? punchBlock(open, index) : open.tables.giveBack(index);
   const reclaimed = reclaimBlocks(open, -1, giveBack);
-  if (abandoned && layout.blockCapacity > 0) {
+  if (abandoned && open.tables.layout.blockCapacity > 0) {
     if (open.tables.close()) punchUnheld(open);
     if (open.tables.heldBlocks().next().done) unlinkShared(name); // its participants hold nothing in it
   }

@@ -37,3 +37,8 @@ export class ExpectedExtents {
     for (let i = 0; i < this.#times.length; i++) if (this.#times[i]! > 0) this.#times[i] = 0;
   }
 }
+
+/** Whether onnxruntime says, in its newer or older words, that an output is of another shape than the memory it was given. */
+export function refusesShape(message: string): boolean {
+  return /but the computed output shape|OrtValue shape verification failed/.test(message);
+}

@@ -9,7 +9,7 @@ import { check } from "../ort/status.ts";
 import type { NumericData } from "../tensor/dtype.ts";
 import { isTensor, type Storage } from "../tensor/internal.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { ExpectedExtents } from "./expected_extents.ts";
+import { ExpectedExtents, refusesShape } from "./expected_extents.ts";
 import { bindFeed, refuseFeed, refuseUnknownFeeds } from "./feed.ts";
 import { placeOutput } from "./output.ts";
 import { FRESH_SHARED, type OutputPlace, type StagedPlace } from "./output_place.ts";
@@ -18,9 +18,6 @@ import type { SessionCore } from "./session_core.ts";
 import type { Stage } from "./stage.ts";
 import { Repeats } from "./repeats.ts";
 import { emptyTensors, refuseOutput, type Tensors } from "./tensors.ts";
-
-/** How onnxruntime says that an output is of another shape than the memory it was given, in newer and older versions. */
-const WRONG_SHAPE = /but the computed output shape|OrtValue shape verification failed/;
 
 /**
  * What one run needs in native memory: arrays of names and values, and stages for small tensors. Later runs of the
@@ -186,14 +183,14 @@ export class Frame {
    * Tells whether there are any: then C may run again.
    */
   withdraw(status: Pointer): boolean {
-    if (this.#given || !WRONG_SHAPE.test(ffi.string(ort().api.GetErrorMessage(status)!))) return false;
+    if (this.#given || !refusesShape(ffi.string(ort().api.GetErrorMessage(status)!))) return false;
     let any = false;
     for (let position = 0; position < this.#outputCount; position++) {
       if (this.outputValues[position] === undefined) continue;
       this.putOutput(position, undefined);
-      const isFresh = this.#places[position] === FRESH_SHARED, storage = isFresh ? "shared" : "heap";
+      const isFresh = this.#places[position] === FRESH_SHARED;
       if (isFresh) this.targets[position]![Symbol.dispose]();
-      this.#places[position] = this.core.madePlace(this.selected[position]!, storage);
+      this.#places[position] = this.core.madePlace(this.selected[position]!, isFresh ? "shared" : "heap");
       this.#noteMade(position);
       any = true;
     }
@@ -262,7 +259,7 @@ export class Frame {
     if (this.#notes.length > 0) this.#releaseMade();
     this.#outputCount = 0;
     while (this.targets.length > 0) this.targets.pop();
-    if (this.fresh.size > 0) this.fresh.forEach((tensor) => tensor[Symbol.dispose]());
+    for (const tensor of this.fresh) tensor[Symbol.dispose]();
     this.fresh.clear();
     if (this.#transient.length > 0) {
       this.#transient.splice(0).forEach((handle) => ort().api.ReleaseValue(handle.take()));

@@ -5,7 +5,7 @@ import process from "node:process";
 import { afterEach, describe, it } from "node:test";
 import { setImmediate } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
-import { closeDescriptor, isSizeSealed, statusOf } from "../../ffi/descriptors.ts";
+import { isSizeSealed, statusOf } from "../../ffi/descriptors.ts";
 import { errno } from "../../ffi/libc.ts";
 import { ffi } from "../../ffi/mod.ts";
 import { ERRNO } from "../../ffi/system_failure.ts";
