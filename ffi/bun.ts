@@ -66,7 +66,8 @@ export const ffi: Ffi = {
     void view.buffer; // moves a small array's storage to where it stays, before its address is taken
     return ptr(view as Any) as unknown as Pointer;
   },
-  view: (pointer, byteLength) => byteLength === 0 ? new ArrayBuffer(0) : toArrayBuffer(pointer as Any, 0, byteLength),
+  view: (pointer, byteLength, byteOffset = 0) =>
+    byteLength === 0 ? new ArrayBuffer(0) : toArrayBuffer(pointer as Any, byteOffset, byteLength),
   string: (pointer) => new CString(pointer as Any).toString(),
   async listen(fd, onBytes) {
     const data = (_: unknown, bytes: Uint8Array): void => onBytes(bytes);

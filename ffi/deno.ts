@@ -25,8 +25,10 @@ export const ffi: Ffi = {
   address: (pointer) => Deno.UnsafePointer.value(pointer as Any),
   pointer: (address) => Deno.UnsafePointer.create(address) as Pointer | null,
   of: (view) => Deno.UnsafePointer.of(view as Any) as unknown as Pointer,
-  view: (pointer, byteLength) =>
-    byteLength === 0 ? new ArrayBuffer(0) : Deno.UnsafePointerView.getArrayBuffer(pointer as Any, byteLength),
+  view: (pointer, byteLength, byteOffset = 0) =>
+    byteLength === 0
+      ? new ArrayBuffer(0)
+      : Deno.UnsafePointerView.getArrayBuffer(pointer as Any, byteLength, byteOffset),
   string: (pointer) => Deno.UnsafePointerView.getCString(pointer as Any),
   listen(fd, onBytes) {
     const socket = new net.Socket({ fd, readable: true, writable: false });

@@ -86,3 +86,9 @@ export function readText(path: string): string | undefined {
     return undefined;
   }
 }
+
+/** Where a symlink leads, as it says; `undefined` where there is none, or it may not be read. */
+export function linkTarget(path: string): string | undefined {
+  const target = new Uint8Array(4096), length = Number(libc().readlink(cstring(path), target, 4096n));
+  return length < 0 ? undefined : new TextDecoder().decode(target.subarray(0, length));
+}

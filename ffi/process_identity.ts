@@ -1,7 +1,5 @@
 import process from "node:process";
-import { cstring } from "./cstring.ts";
-import { readText } from "./files.ts";
-import { libc } from "./libc.ts";
+import { linkTarget, readText } from "./files.ts";
 
 /** What tells a process from every other one, also from a later one of the same number. */
 export interface ProcessIdentity {
@@ -26,10 +24,7 @@ export function startTimeOf(pid: number): number | undefined {
 /** This process. */
 export function processIdentity(): ProcessIdentity {
   if (own) return own;
-  const target = new Uint8Array(64);
-  const length = Number(libc().readlink(cstring("/proc/self/ns/pid"), target, 64n));
-  const link = new TextDecoder().decode(target.subarray(0, Math.max(0, length)));
-  const namespace = Number(/^pid:\[(\d+)\]$/.exec(link)?.[1] ?? 0);
+  const namespace = Number(/^pid:\[(\d+)\]$/.exec(linkTarget("/proc/self/ns/pid") ?? "")?.[1] ?? 0);
   const identity = { namespace, pid: process.pid, startTime: startTimeOf(process.pid) ?? 0 };
   if (identity.startTime > 0) own = identity;
   return identity;

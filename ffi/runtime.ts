@@ -76,8 +76,8 @@ export interface Ffi {
   pointer(address: bigint): Pointer | null;
   /** The address of a typed array's memory, which the caller keeps alive. The array must not be empty. */
   of(view: Bytes): Pointer;
-  /** Native memory as an ArrayBuffer, without a copy. The memory must outlive every use of the buffer. */
-  view(pointer: Pointer, byteLength: number): ArrayBuffer;
+  /** Native memory from some bytes behind a pointer on as an ArrayBuffer, without a copy. It must outlive every use of the buffer. */
+  view(pointer: Pointer, byteLength: number, byteOffset?: number): ArrayBuffer;
   /** A NUL-terminated UTF-8 string, copied. */
   string(pointer: Pointer): string;
   /** Calls `onBytes` on this thread's event loop with whatever arrives at a socket. It starts unreferenced. */

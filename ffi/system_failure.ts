@@ -14,9 +14,7 @@ export const ERRNO = {
   EINVAL: 22,
   ENFILE: 23,
   EMFILE: 24,
-  ETXTBSY: 26,
   ENOSPC: 28,
-  EROFS: 30,
   ELOOP: 40,
   EOPNOTSUPP: 95,
 } as const;

@@ -10,16 +10,30 @@ export interface HandleOptions {
   readonly last?: boolean;
 }
 
-const live = new Map<string, number>();
+/** How many of one kind live. */
+interface Count {
+  value: number;
+}
+
+const live = new Map<string, Count>();
 
 /** Counts of this thread's unreleased native handles by kind: all zero where nothing leaks. */
 export function liveHandles(): Readonly<Record<string, number>> {
-  return Object.fromEntries([...live].filter(([, count]) => count > 0));
+  return Object.fromEntries(
+    [...live].map(([kind, { value }]) => [kind, value] as const).filter(([, value]) => value > 0),
+  );
 }
 
 /** Adds to a kind's live count. */
 export function countHandle(kind: string, change: 1 | -1): void {
-  live.set(kind, (live.get(kind) ?? 0) + change);
+  countOf(kind).value += change;
+}
+
+/** A kind's live count, for who changes it often. */
+export function countOf(kind: string): Count {
+  const found = live.get(kind), count = found ?? { value: 0 };
+  if (found === undefined) live.set(kind, count);
+  return count;
 }
 
 /**

@@ -1,9 +1,11 @@
 import type { Pointer } from "../../ffi/mod.ts";
 import { SharedMapping } from "../../ffi/shared_mapping.ts";
 import { SystemError } from "../errors.ts";
-import { countHandle } from "../handle.ts";
+import { countHandle, countOf } from "../handle.ts";
 import type { Hold } from "./holds.ts";
 import type { NativeOwner } from "./native_block.ts";
+
+const tensors = countOf("tensor");
 
 /** A part of a shared region that this thread holds: what is written here, all others see. */
 export class HeldMemory implements NativeOwner {
@@ -12,7 +14,15 @@ export class HeldMemory implements NativeOwner {
 
   constructor(hold: Hold) {
     this.hold = hold;
-    countHandle("tensor", 1);
+    tensors.value++;
+  }
+
+  get base(): Pointer {
+    return this.hold.region.mapping.pointer;
+  }
+
+  get byteOffset(): number {
+    return this.hold.byteOffset;
   }
 
   get pointer(): Pointer {
@@ -29,13 +39,13 @@ export class HeldMemory implements NativeOwner {
   }
 
   release(): void {
-    countHandle("tensor", -1);
+    tensors.value--;
     this.hold.release();
   }
 
   /** The memory is never used for anything else, as long as this thread lives. */
   abandon(): void {
-    countHandle("tensor", -1);
+    tensors.value--;
     countHandle("abandoned tensor", 1);
   }
 }
@@ -54,7 +64,15 @@ export class ReadOnlyMemory implements NativeOwner {
 
   constructor(hold: Hold) {
     this.hold = hold;
-    countHandle("tensor", 1);
+    tensors.value++;
+  }
+
+  get base(): Pointer {
+    return this.pointer;
+  }
+
+  get byteOffset(): number {
+    return 0;
   }
 
   get pointer(): Pointer {
@@ -91,7 +109,7 @@ export class ReadOnlyMemory implements NativeOwner {
   #letGo(): void {
     if (!this.#holds) return;
     this.#holds = false;
-    countHandle("tensor", -1);
+    tensors.value--;
     this.hold.release();
   }
 }

@@ -4,6 +4,10 @@ import { ffi, type Pointer } from "../../ffi/mod.ts";
 export interface NativeOwner {
   /** Where it starts. */
   readonly pointer: Pointer;
+  /** A pointer that costs less, some bytes before. */
+  readonly base: Pointer;
+  /** How many bytes before. */
+  readonly byteOffset: number;
   readonly byteLength: number;
   /**
    * Gives back what the memory holds but not its addresses, or returns `false` when it cannot. Its buffers are
@@ -60,7 +64,8 @@ export class NativeBlock {
 
   /** The buffer of all of it. @throws {RangeError} beyond what one buffer of the runtime holds. */
   whole(): ArrayBuffer {
-    return this.#whole ??= ffi.view(this.pointer, this.byteLength);
+    const { base, byteLength, byteOffset } = this.#owner;
+    return this.#whole ??= ffi.view(base, byteLength, byteOffset);
   }
 
   /** A buffer over a part of it and more, and where the part starts in it. */
@@ -69,7 +74,7 @@ export class NativeBlock {
     const length = fits ? Math.min(2 * WINDOW_STEP, this.byteLength - start) : byteLength;
     const found = (this.#windows ??= new Map()).get(start);
     if (found !== undefined && found.byteLength >= length) return { buffer: found, byteOffset: byteOffset - start };
-    const buffer = ffi.view(ffi.pointer(ffi.address(this.pointer) + BigInt(start))!, length);
+    const buffer = ffi.view(this.#owner.base, length, this.#owner.byteOffset + start);
     this.#windows.set(found === undefined ? start : -this.#windows.size, buffer);
     return { buffer, byteOffset: byteOffset - start };
   }

@@ -22,7 +22,7 @@ export interface OpenTables {
   readonly tables: RegionTables;
 }
 
-/** Whether nobody makes blocks in a region any more: its owner closed it, or is dead. Not for the owner to ask. */
+/** Whether nobody makes blocks in a region any more: its owner closed it, or is dead. An owner asks only when it has closed it. */
 export function isAbandoned({ fd, tables }: OpenTables): boolean {
   return tables.closed || !isLockedElsewhere(fd, OWNER_SLOT);
 }
@@ -69,8 +69,15 @@ export function punchUnheld({ fd, tables }: OpenTables): void {
   punchPages(fd, from, layout.byteLength);
 }
 
+/** Frees a block that nobody holds and the caller did not make: for its owner, or for the system where that is gone. */
+export function freeBlock(open: OpenTables, index: number): void {
+  if (!isAbandoned(open)) return open.tables.giveBack(index);
+  open.tables.close(); // before there are holes
+  punchBlock(open, index);
+}
+
 /** Gives back the memory of one block in a region in which no block is made any more, where it covers whole pages. */
-export function punchBlock({ fd, tables }: OpenTables, index: number): void {
+function punchBlock({ fd, tables }: OpenTables, index: number): void {
   const { byteOffset, byteLength } = tables.entry(index), end = byteOffset + byteLength;
   if (byteOffset >= tables.layout.dataOffset && end <= tables.layout.byteLength) punchPages(fd, byteOffset, end);
 }

@@ -8,12 +8,12 @@ import { SystemFailure } from "../../ffi/system_failure.ts";
 import { NativeError, staleError, SystemError } from "../errors.ts";
 import { countHandle } from "../handle.ts";
 import {
+  freeBlock,
   isAbandoned,
   isAnySent,
   NOTHING,
   type OpenTables,
   OWNER_SLOT,
-  punchBlock,
   punchUnheld,
   reclaimBlocks,
   type Reclaimed,
@@ -187,8 +187,9 @@ export class Region implements OpenTables {
   tend(thoroughly: boolean): Reclaimed {
     const isAlone = !this.isOwner && isAbandoned(this);
     if (!this.isOwner && !isAlone && !thoroughly) return NOTHING;
+    const isNew = isAlone && this.tables.close(); // before anything is punched, as holes are for closed regions only
     const reclaimed = reclaimBlocks(this, this.#slot, (index) => this.#free(index));
-    if (isAlone && this.tables.close()) punchUnheld(this);
+    if (isNew) punchUnheld(this);
     this.#closeIfDone();
     return reclaimed;
   }
@@ -196,8 +197,7 @@ export class Region implements OpenTables {
   #free(index: number): void {
     if (this.holds(index)) return; // a peer took this thread's bit away
     if (this.onFree) this.onFree(index);
-    else if (this.isOwner || isAbandoned(this)) punchBlock(this, index);
-    else this.tables.giveBack(index);
+    else freeBlock(this, index);
   }
 
   /** A thread that made no blocks here, and holds none, stays for the next reference: unless there can be none. */
@@ -228,7 +228,9 @@ export class Region implements OpenTables {
   /** Says that this thread takes part no more, and what it does not hold by itself goes. Nothing is unmapped. */
   leave(): void {
     if (this.isOwner) this.tables.close();
-    for (const [index, count] of this.#holds.entries()) if (count > 0) this.tables.release(index, this.#bit);
+    for (const [index, count] of this.#holds.entries()) {
+      if (count > 0 && this.tables.release(index, this.#bit)) freeBlock(this, index);
+    }
     this.tables.leave(this.#slot);
     unlockBytes(this.fd, this.#slot);
     if (this.backend === "named") unlinkIfUnused(this.name, this);

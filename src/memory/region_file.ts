@@ -11,6 +11,7 @@ import {
   sealSize,
   statusOf,
 } from "../../ffi/descriptors.ts";
+import { linkTarget } from "../../ffi/files.ts";
 import { availableMemory, fileSystemSpace } from "../../ffi/file_system.ts";
 import { OwnedDescriptor } from "../../ffi/owned_descriptor.ts";
 import { type ProcessIdentity, processIdentity, startTimeOf } from "../../ffi/process_identity.ts";
@@ -146,7 +147,6 @@ function checkedFile(descriptor: OwnedDescriptor, name: string, backend: Backend
     const { regular, uid, mode, byteLength } = statusOf(fd), user = effectiveUser();
     const forbidden = (why: string) => new NativeError("REGION_FORBIDDEN", `Cannot open region ${name}: ${why}`);
     if (uid !== user) throw forbidden(`it belongs to user ${uid}, and this process runs as user ${user}`);
-    if (MEMFD.test(name) && !(regular && isSizeSealed(fd))) throw notFound(name); // its number is another file's by now
     if (!regular) throw forbidden("it is no file");
     if (backend === "named" && (mode & 0o077) !== 0) {
       throw forbidden(`other users may reach it: mode 600 wanted, ${mode.toString(8)} found`);
@@ -193,12 +193,11 @@ function openByProcess(name: string, [namespace, pid, startTime, fd]: readonly n
       `${own.namespace}; pass its descriptor, or use the backend "named"`;
     throw new NativeError("REGION_UNREACHABLE", message);
   }
-  if (startTimeOf(pid!) !== startTime) throw notFound(name);
+  const id = name.slice(-32), isStill = linkTarget(`/proc/${pid}/fd/${fd}`)?.startsWith(`/memfd:coload-${id} `) ?? true;
+  if (startTimeOf(pid!) !== startTime || !isStill) throw notFound(name); // its number is another file's by now
   try {
     return reopenDescriptor(fd!, pid!);
   } catch (error) {
-    const { ENOENT, ENXIO, EISDIR, ETXTBSY, EROFS } = ERRNO, { errno } = error as SystemFailure;
-    const isAnother = [ENXIO, EISDIR, ETXTBSY, EROFS].some((number) => number === errno); // its number is another file's
-    throw isAnother || errno === ENOENT ? notFound(name, error as Error) : refused(error as SystemFailure, name);
+    throw refused(error as SystemFailure, name);
   }
 }

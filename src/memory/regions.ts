@@ -33,7 +33,6 @@ function add(region: Region): Region {
 }
 
 function tendAll(): void {
-  for (const tend of tenders) quietly(tend);
   quietly(() => sweep(false));
   reap().catch(() => {}); // threads of this process that ended: their descriptors hold locks until then
 }
@@ -54,6 +53,7 @@ function sweepOnce(): void {
 }
 
 function sweep(thoroughly: boolean): { count: number; bytes: number } {
+  for (const tend of tenders) quietly(tend);
   let { count, bytes } = sweepDirectory(new Set(regions.keys()), thoroughly);
   for (const region of [...regions.values()]) {
     quietly(() => {

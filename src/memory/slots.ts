@@ -2,7 +2,7 @@ import { statusOf, unlinkShared } from "../../ffi/descriptors.ts";
 import { tryLockBytes, unlockBytes } from "../../ffi/locks.ts";
 import { processIdentity } from "../../ffi/process_identity.ts";
 import { NativeError } from "../errors.ts";
-import { isAbandoned, type OpenTables, OWNER_SLOT, punchBlock, reclaimAll } from "./reclaim.ts";
+import { freeBlock, isAbandoned, type OpenTables, OWNER_SLOT, reclaimAll } from "./reclaim.ts";
 import type { RegionFile } from "./region_file.ts";
 import { SLOTS } from "./region_layout.ts";
 import { RegionTables } from "./region_tables.ts";
@@ -50,10 +50,6 @@ export function takeSlot(
 }
 
 function reclaimSlot(open: OpenTables, slot: number): void {
-  const bit = RegionTables.bitOf(slot), abandoned = isAbandoned(open);
-  for (const index of open.tables.heldBlocks()) {
-    if (!open.tables.release(index, bit)) continue;
-    if (abandoned) punchBlock(open, index);
-    else open.tables.giveBack(index);
-  }
+  const bit = RegionTables.bitOf(slot);
+  for (const index of open.tables.heldBlocks()) if (open.tables.release(index, bit)) freeBlock(open, index);
 }

@@ -5,12 +5,12 @@ import { ffi } from "../../ffi/mod.ts";
 import { SystemFailure } from "../../ffi/system_failure.ts";
 import { SharedMapping } from "../../ffi/shared_mapping.ts";
 import {
+  freeBlock,
   isAbandoned,
   isAnySent,
   NOTHING,
   type OpenTables,
   OWNER_SLOT,
-  punchBlock,
   punchUnheld,
   reclaimAll,
   reclaimBlocks,
@@ -103,12 +103,11 @@ function sweepOpen(name: string, open: OpenTables): Reclaimed {
     if (reclaimAll(open) === "in transit") return NOTHING;
     return unlinkShared(name) ? { count: 1, bytes: allocatedBytes } : NOTHING;
   }
-  const abandoned = isAbandoned(open);
-  const giveBack = (index: number) => abandoned ? punchBlock(open, index) : open.tables.giveBack(index);
-  const reclaimed = reclaimBlocks(open, -1, giveBack);
-  if (abandoned && open.tables.layout.blockCapacity > 0) {
-    if (open.tables.close()) punchUnheld(open);
-    if (open.tables.heldBlocks().next().done) unlinkShared(name); // its participants hold nothing in it
-  }
+  const isArena = open.tables.layout.blockCapacity > 0, abandoned = isAbandoned(open);
+  const isNew = isArena && abandoned && open.tables.close();
+  const reclaimed = reclaimBlocks(open, -1, (index) => freeBlock(open, index));
+  if (isNew) punchUnheld(open);
+  const isEmpty = isArena && abandoned && open.tables.heldBlocks().next().done;
+  if (isEmpty) unlinkShared(name); // those who take part hold nothing in it
   return reclaimed;
 }

@@ -109,6 +109,8 @@ export function adoptedNativeStorage(
   countHandle("tensor", 1);
   const block = new NativeBlock({
     pointer,
+    base: pointer,
+    byteOffset: 0,
     byteLength,
     vacate: () => false,
     release() {

@@ -37,6 +37,14 @@ export class OwnMemory implements NativeOwner {
     return this.allocation.pointer;
   }
 
+  get base(): Pointer {
+    return this.allocation.pointer;
+  }
+
+  get byteOffset(): number {
+    return 0;
+  }
+
   get byteLength(): number {
     return this.allocation.byteLength;
   }

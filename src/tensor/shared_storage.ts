@@ -111,7 +111,7 @@ export interface OpenedTensor {
   readonly dtype: DType;
   readonly shape: readonly number[];
   readonly storage: SharedStorage;
-  readonly layout: Layout;
+  readonly layout: Layout | undefined;
 }
 
 /**
@@ -137,7 +137,8 @@ export function openShared(given: TensorRef | string, readOnly: boolean): Opened
   }
   if (handedOff) region.tables.receive(index);
   const storage = new SharedStorage(new HeldBlock(region, index, block.generation, byteOffset, byteLength), readOnly);
-  return { dtype, shape: Object.freeze(shape), storage, layout: { readOnly, ...(strides && { strides }) } };
+  const layout = readOnly || strides ? { readOnly, ...(strides && { strides }) } : undefined;
+  return { dtype, shape, storage, layout };
 }
 
 function outside(start: number, end: number, what: string, from: number, to: number): RangeError {

@@ -165,7 +165,7 @@ export class Tensor<D extends DType = DType> extends TensorBase<D> {
    */
   static open(ref: TensorRef | string, options: { readOnly?: boolean } = {}): Tensor {
     const { dtype, shape, storage, layout } = openShared(ref, options?.readOnly ?? false);
-    const tensor = new Tensor(dtype, shape, true, storage, layout);
+    const tensor = new Tensor(dtype, shape, false, storage, layout);
     storage.watch(tensor);
     return tensor;
   }

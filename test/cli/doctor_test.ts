@@ -33,7 +33,7 @@ describe("coload doctor", () => {
     assert.match(report.library!.version!, /^\d+\.\d+\.\d+$/);
     assert.deepEqual(
       new Set(report.checks.map(({ name }) => name)),
-      new Set(["library", "calls", "threads", "provider"]),
+      new Set(["library", "calls", "threads", "provider", "shm", "memfd", "left over"]),
     );
     assert.equal(report.tried[0]!.how, "option library");
   });
@@ -53,8 +53,7 @@ describe("coload doctor", () => {
     const { ok, checks, library }: Report = JSON.parse(stdout);
     assert.equal(ok, false);
     assert.equal(library!.path, folder.join("wrong.so"));
-    assert.equal(checks.length, 1);
-    assert.equal(checks[0]!.state, "fails");
+    assert.deepEqual(checks.filter(({ state }) => state === "fails"), checks.slice(0, 1));
     assert.match(checks[0]!.says, /Cannot load .*wrong\.so as onnxruntime/);
   });
 });

@@ -89,6 +89,23 @@ for (const [from, to, backend] of pairings) {
       });
     }
 
+    if (backend === "named") { // a memfd is opened through its owner only
+      it("is opened by a third process after its owner was killed, when others in its region went", async () => {
+        await using third = await Peer.start(to);
+        const mine = await third.ask("allocate", "uint8", [1]); // its first use of shared memory sweeps
+        await third.ask("dispose", mine.id);
+        const owner = await startOwner(), one = await owner.ask("allocate", "uint8", [100_000]);
+        const { id, ref } = await owner.ask("allocate", "uint8", [100_000]);
+        await owner.ask("fill", one.id, 8);
+        const [opened, other] = [await reader.ask("open", one.ref), await reader.ask("open", ref)];
+        await owner.ask("dispose", id);
+        await owner.kill();
+        await reader.ask("dispose", other);
+        assert.ok(await third.ask("isFilled", await third.ask("open", one.ref), 8));
+        await reader.ask("dispose", opened);
+      });
+    }
+
     for (const how of ["exit", "kill"] as const) {
       it(`is the owner's again after a sweep when the reader ended by ${how}`, async () => {
         const { tensors } = await owner.ask("metrics");

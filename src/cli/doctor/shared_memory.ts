@@ -3,6 +3,8 @@ import type { Check } from "./diagnose.ts";
 
 /** What /dev/shm should have free: the first arena of an allocator, with its tables. */
 const ENOUGH_BYTES = 17 << 20;
+/** What the smallest region takes. */
+const A_REGION = 64 << 10;
 const UNITS = ["bytes", "KiB", "MiB", "GiB", "TiB"];
 
 function shown(bytes: number): string {
@@ -12,9 +14,11 @@ function shown(bytes: number): string {
 }
 
 function namedCheck({ named, memfd, totalBytes, freeBytes }: SharedMemoryCapabilities): Check {
-  const instead = memfd === "works"
-    ? "memfd is used instead, which other containers cannot open"
-    : "tensors travel as bytes";
+  const instead = memfd !== "works"
+    ? "tensors travel as bytes"
+    : totalBytes > 0 && freeBytes < A_REGION
+    ? "tensors travel as bytes, or in memfd where an allocator asks for it"
+    : "memfd is used instead, which other containers cannot open";
   const mend =
     "mount a tmpfs at /dev/shm; for a container, give it more with --shm-size, or an emptyDir of medium Memory";
   const name = "shm", says = `/dev/shm: ${shown(freeBytes)} free of ${shown(totalBytes)}`;

@@ -103,11 +103,10 @@ let opened = 0, stale = 0;
 alive.clear();
 for (const { child, ended, lastLine } of survivors) {
   child.stdin!.end();
-  const code = await ended;
-  if (code !== 0) complaints.push(`a survivor ended with ${code}`);
-  const said = JSON.parse(await lastLine);
-  opened += said.opened;
-  stale += said.stale;
+  const code = await ended, line = await lastLine, said = line.startsWith("{") ? JSON.parse(line) : undefined;
+  if (code !== 0 || said === undefined) complaints.push(`a survivor ended with ${code}, and said ${line}`);
+  opened += said?.opened ?? 0;
+  stale += said?.stale ?? 0;
 }
 const own = live.map(({ ref }) => ref.region), deadline = performance.now() + PATIENCE_MS;
 const remaining = () => namesInMemory().filter((name) => !before.includes(name) && !own.includes(name));

@@ -215,6 +215,7 @@ class Region:
     def free(self, block):
         """Section "Giving back"."""
         if self.is_abandoned():
+            self.atomics("store_4", STATE, CLOSED)
             start, end = self.extent(block)
             self.punch(max(start, self.data_offset), min(end, self.size))
         elif self.slot != 0:
