@@ -1,5 +1,6 @@
-import { errno, libc, strerror } from "./libc.ts";
+import { libc } from "./libc.ts";
 import { ffi, type Pointer } from "./mod.ts";
+import { SystemFailure } from "./system_failure.ts";
 
 /** `mmap` and `mprotect` protections. */
 export const PROT = { READ: 1, WRITE: 2, EXEC: 4 } as const;
@@ -20,7 +21,7 @@ export function mapMemory(byteLength: number): NativeMemory {
   const pointer = libc().mmap(null, BigInt(byteLength), PROT.READ | PROT.WRITE, flags, -1, 0n);
   const address = ffi.address(pointer);
   if (pointer === null || address >= MAP_FAILED) {
-    throw Object.assign(new Error(`cannot map ${byteLength} bytes: ${strerror(errno())}`), { errno: errno() });
+    throw new SystemFailure(`map ${byteLength} bytes`);
   }
   return { pointer, address, byteLength };
 }

@@ -9,14 +9,12 @@ export const ERRNO = {
   EAGAIN: 11,
   ENOMEM: 12,
   EACCES: 13,
-  EEXIST: 17,
   EISDIR: 21,
   EINVAL: 22,
   ENFILE: 23,
   EMFILE: 24,
   ENOSPC: 28,
   ELOOP: 40,
-  EOPNOTSUPP: 95,
 } as const;
 
 /** A system call that failed, in the system's words. */

@@ -1,7 +1,7 @@
 import { ERRNO, SystemFailure } from "../../ffi/system_failure.ts";
 import { MemoryError, SystemError } from "../errors.ts";
 import { Arena } from "./arena.ts";
-import { decodeUse } from "./block_use.ts";
+import { unpackGeneration } from "./block_use.ts";
 import { FreeSpace } from "./free_space.ts";
 import type { HeldBlock } from "./holds.ts";
 import type { Quota } from "./quota.ts";
@@ -70,9 +70,9 @@ export class Arenas {
   }
 
   /** Whether a reference's block is of a quota. */
-  isOf(region: string, generation: number, quota: Quota): boolean {
+  isOf(region: string, packed: number, quota: Quota): boolean {
     const arena = this.#arenas.find((arena) => arena.region.name === region);
-    return arena !== undefined && arena.isOf(decodeUse(generation).index, quota);
+    return arena !== undefined && arena.isOf(unpackGeneration(packed).index, quota);
   }
 
   /** The first arena with room: the others' stay whole, and may be given back. */

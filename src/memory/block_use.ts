@@ -6,18 +6,18 @@ export interface BlockUse {
   /** Which block of the region. */
   readonly index: number;
   /** How often it was allocated by then, modulo 2^32. */
-  readonly count: number;
+  readonly generation: number;
   /** Whether the reference that says so was handed off: whoever opens it ends its way. */
   readonly handedOff: boolean;
 }
 
 /** A use of a block as a reference's `generation`. */
-export function encodeUse({ index, count, handedOff }: BlockUse): number {
-  return (handedOff ? HANDED_OFF : 0) + index * COUNTS + count;
+export function packGeneration({ index, generation, handedOff }: BlockUse): number {
+  return (handedOff ? HANDED_OFF : 0) + index * COUNTS + generation;
 }
 
 /** What a reference's `generation`, a safe integer from 0 up, says. */
-export function decodeUse(generation: number): BlockUse {
-  const use = generation % HANDED_OFF;
-  return { index: Math.floor(use / COUNTS), count: use % COUNTS, handedOff: generation >= HANDED_OFF };
+export function unpackGeneration(packed: number): BlockUse {
+  const use = packed % HANDED_OFF;
+  return { index: Math.floor(use / COUNTS), generation: use % COUNTS, handedOff: packed >= HANDED_OFF };
 }

@@ -15,7 +15,7 @@ function listOf(units: number): number {
 }
 
 /**
- * Where blocks lie in a stretch of memory: two-level segregated fit, which takes and gives in constant time, joins
+ * Where blocks lie in a stretch of memory: two-level segregated fit, which takes and gives in constant time (but for one list that is searched where no larger piece is left), joins
  * neighbours at once, and wastes little (Masmano et al., "TLSF: a new dynamic memory allocator for real-time systems",
  * 2004). What was given back last is taken first: its pages are warm. It touches none of the memory itself, so that
  * nobody who shares it can lead it astray.

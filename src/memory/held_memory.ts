@@ -33,6 +33,7 @@ export class HeldMemory implements NativeOwner {
     return this.hold.byteLength;
   }
 
+  /** The addresses are the region's, which stays mapped: only those buffers must be outlived. */
   vacate(buffers: readonly ArrayBuffer[]): boolean {
     this.hold.region.mapping.outlive(buffers);
     return false;

@@ -5,7 +5,7 @@ import type { OwnedDescriptor } from "../../ffi/owned_descriptor.ts";
 import { processIdentity } from "../../ffi/process_identity.ts";
 import { SharedMapping } from "../../ffi/shared_mapping.ts";
 import { SystemFailure } from "../../ffi/system_failure.ts";
-import { NativeError, staleError, SystemError } from "../errors.ts";
+import { staleError, SystemError } from "../errors.ts";
 import { countHandle } from "../handle.ts";
 import {
   freeBlock,
@@ -82,10 +82,10 @@ export class Region implements OpenTables {
   static create(backend: Backend, dataByteLength: number, blockCapacity = 0): Region {
     const layout = layOut(dataByteLength, blockCapacity), descriptor = createFile(backend, layout), { fd } = descriptor;
     return Region.#open({ descriptor, backend, layout }, (mapping, tables) => {
-      if (!tryLockBytes(fd, OWNER_SLOT)) throw new NativeError("SYSTEM", "Cannot lock a new region");
+      if (!tryLockBytes(fd, OWNER_SLOT)) throw new SystemError("SYSTEM", "Cannot make a region: its lock is taken");
       tables.use(OWNER_SLOT, processIdentity(), fd);
       new Uint8Array(ffi.view(mapping.pointer, layout.dataOffset)).set(encodeHeader(layout));
-      return { slot: OWNER_SLOT, name: publishFile(backend, fd, layout.id) };
+      return { slot: OWNER_SLOT, name: publishFile(backend, fd, layout) };
     });
   }
 
@@ -120,7 +120,7 @@ export class Region implements OpenTables {
       mapping?.close();
       file.descriptor[Symbol.dispose]();
       if (!(error instanceof SystemFailure)) throw error;
-      throw new SystemError("SYSTEM", `Cannot open a region: ${error.message}`, { cause: error });
+      throw new SystemError("SYSTEM", `Cannot make or open a region: ${error.message}`, { cause: error });
     }
   }
 

@@ -25,6 +25,13 @@ import { decodeHeader, HEADER_BYTE_LENGTH, type RegionLayout } from "./region_la
  */
 export type Backend = "named" | "memfd";
 
+/** @throws {TypeError} INVALID_ARGUMENT for what is no backend */
+export function checkBackend(backend: Backend): void {
+  if (backend === "named" || backend === "memfd") return;
+  const message = `Cannot share memory: the backend "named" or "memfd" wanted, ${String(backend)} found`;
+  throw typeError("INVALID_ARGUMENT", message);
+}
+
 /** Where named regions lie: what `shm_open` opens. */
 export const SHARED_DIRECTORY = "/dev/shm";
 
@@ -48,11 +55,12 @@ export function isRegionName(name: string): boolean {
 }
 
 /** The backend that a region's name tells. @throws {TypeError} INVALID_REFERENCE for what no region is called */
-export function backendOf(name: string): Backend {
+function backendOf(name: string): Backend {
   if (typeof name === "string" && NAMED.test(name)) return "named";
   if (typeof name === "string" && MEMFD.test(name)) return "memfd";
   const found = typeof name === "string" ? JSON.stringify(name.slice(0, 80)) : typeof name;
-  throw typeError("INVALID_REFERENCE", `Cannot open region ${found}: no region has such a name`);
+  const wanted = '"coload-" and 32 hexadecimal digits wanted, or the name of a memfd region';
+  throw typeError("INVALID_REFERENCE", `Cannot open region ${found}: ${wanted}`);
 }
 
 function cannotCreate(error: unknown, backend: Backend, byteLength: number): Error {
@@ -104,7 +112,7 @@ export function memfdName({ namespace, pid, startTime }: ProcessIdentity, fd: nu
 }
 
 /** Lets others find a region that is complete, and returns its name. @throws {SystemError} SYSTEM */
-export function publishFile(backend: Backend, fd: number, id: string): string {
+export function publishFile(backend: Backend, fd: number, { id, byteLength }: RegionLayout): string {
   if (backend === "memfd") {
     const identity = processIdentity();
     if (identity.startTime > 0) return memfdName(identity, fd, id);
@@ -113,7 +121,7 @@ export function publishFile(backend: Backend, fd: number, id: string): string {
   try {
     nameDescriptor(fd, `${SHARED_DIRECTORY}/coload-${id}`);
   } catch (error) {
-    throw cannotCreate(error, backend, 0);
+    throw cannotCreate(error, backend, byteLength);
   }
   return `coload-${id}`;
 }

@@ -6,7 +6,10 @@ import { findLeftOvers } from "./sweep_directory.ts";
 
 /** What memory can be shared with other processes here. */
 export interface SharedMemoryCapabilities {
-  /** `"works"` when regions can be made in /dev/shm; otherwise why not: allocators then use memfd. */
+  /**
+   * `"works"` when regions can be made in /dev/shm; otherwise why not. Where it is missing or refused allocators use
+   * memfd; where it is full they throw OUT_OF_MEMORY.
+   */
   readonly named: string;
   /** `"works"` when regions can be made without a name; otherwise why not. */
   readonly memfd: string;

@@ -5,11 +5,12 @@ import { HeldMemory, ReadOnlyMemory } from "./held_memory.ts";
 import { HeldRegion } from "./holds.ts";
 import { NativeBlock } from "./native_block.ts";
 import type { Region } from "./region.ts";
+import { checkBackend } from "./region_file.ts";
 import { createRegion, joinPassedRegion, joinRegion } from "./regions.ts";
 
 /** How a region is made. */
 export interface RegionOptions {
-  /** As an allocator's. Default: `"named"`. */
+  /** `"named"` or `"memfd"`, as `AllocatorOptions` explains. Default: `"named"`, also where that fails. */
   backend?: "named" | "memfd";
 }
 
@@ -36,11 +37,11 @@ export interface OpenRegionOptions {
 export class SharedMemoryRegion implements Disposable {
   /** What others open it by. */
   readonly name: string;
-  /** Its bytes. */
+  /** How many bytes it has. */
   readonly byteLength: number;
   /** Whether this object made it. */
   readonly owner: boolean;
-  /** Whether a write here touches nobody's memory. */
+  /** Whether what is written here stays here: nobody else sees it. */
   readonly readOnly: boolean;
   readonly #region: Region;
   readonly #block: NativeBlock;
@@ -73,7 +74,9 @@ export class SharedMemoryRegion implements Disposable {
         `Cannot make a region: a whole number of bytes from 1 up wanted, ${byteLength} found`,
       );
     }
-    return new SharedMemoryRegion(createRegion(options.backend ?? "named", byteLength), true, false);
+    const backend = options?.backend ?? "named";
+    checkBackend(backend);
+    return new SharedMemoryRegion(createRegion(backend, byteLength), true, false);
   }
 
   /**
@@ -84,7 +87,7 @@ export class SharedMemoryRegion implements Disposable {
    * or directory; REGION_INVALID; REGION_FULL beyond 62 threads; REGION_UNREACHABLE in another pid namespace; SYSTEM
    */
   static open(name: string, options: OpenRegionOptions = {}): SharedMemoryRegion {
-    return new SharedMemoryRegion(joinRegion(name), false, options.readOnly ?? false);
+    return new SharedMemoryRegion(joinRegion(name), false, options?.readOnly ?? false);
   }
 
   /**
@@ -94,11 +97,12 @@ export class SharedMemoryRegion implements Disposable {
    * @throws {NativeError} REGION_FORBIDDEN unless its size is sealed; and as {@linkcode SharedMemoryRegion.open}
    */
   static openDescriptor(descriptor: number, options: OpenRegionOptions = {}): SharedMemoryRegion {
-    return new SharedMemoryRegion(joinPassedRegion(descriptor), false, options.readOnly ?? false);
+    return new SharedMemoryRegion(joinPassedRegion(descriptor), false, options?.readOnly ?? false);
   }
 
   /**
-   * A descriptor of its file, to be passed to another process. It is closed with the region.
+   * A descriptor of its file, to be passed to another process: a memfd's, as a named region is opened by its name. It
+   * is closed with the region. For an allocator's arena: `SharedMemoryRegion.open(tensor.ref.region).descriptor`.
    *
    * @throws {ReferenceError} DISPOSED
    * @throws {SystemError} SYSTEM
@@ -114,10 +118,20 @@ export class SharedMemoryRegion implements Disposable {
     }
   }
 
-  /** Its memory, the same array at every call; empty after dispose. @throws {RangeError} beyond what one buffer holds */
+  /**
+   * All of it as one array, the same at every call; dispose empties an array that was taken before.
+   *
+   * @throws {ReferenceError} DISPOSED
+   * @throws {RangeError} OUT_OF_RANGE where it is larger than a buffer of the runtime: 4 GiB on Bun
+   */
   get bytes(): Uint8Array<ArrayBuffer> {
     if (this.#disposed) throw disposedError("region");
-    return this.#bytes ??= new Uint8Array(this.#block.whole());
+    try {
+      return this.#bytes ??= new Uint8Array(this.#block.whole());
+    } catch (cause) {
+      const message = `Cannot view region as one array: its ${this.byteLength} bytes are more than a buffer holds here`;
+      throw rangeError("OUT_OF_RANGE", message, { cause });
+    }
   }
 
   /** Whether it was disposed. */

@@ -7,13 +7,13 @@ import { ort } from "../ort/environment.ts";
 import { pointerIn, scratch } from "../ort/scratch.ts";
 import { check } from "../ort/status.ts";
 import type { NumericData } from "../tensor/dtype.ts";
-import { isTensor, type Storage } from "../tensor/internal.ts";
+import { isTensor, type Storage, type StorageKind } from "../tensor/internal.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { ExpectedExtents, refusesShape } from "./expected_extents.ts";
 import { bindFeed, refuseFeed, refuseUnknownFeeds } from "./feed.ts";
 import { placeOutput } from "./output.ts";
-import { FRESH_SHARED, type OutputPlace, type StagedPlace } from "./output_place.ts";
-import type { Feeds, OutputStorage, RunSyncOptions } from "./run_options.ts";
+import type { OutputPlace, StagedPlace } from "./output_place.ts";
+import type { Feeds, RunSyncOptions } from "./run_options.ts";
 import type { SessionCore } from "./session_core.ts";
 import type { Stage } from "./stage.ts";
 import { Repeats } from "./repeats.ts";
@@ -148,7 +148,7 @@ export class Frame {
     if (this.#outputCount === 0) throw typeError("INVALID_ARGUMENT", "Cannot run: no output to compute is named");
   }
 
-  #selectByName(name: string, storage: OutputStorage): void {
+  #selectByName(name: string, storage: StorageKind): void {
     const index = this.core.outputPort(name);
     for (let i = 0; i < this.#outputCount; i++) {
       if (this.selected[i] !== index) continue;
@@ -157,7 +157,7 @@ export class Frame {
     this.#select(index, undefined, storage);
   }
 
-  #selectGiven(name: string, tensor: unknown, storage: OutputStorage): void {
+  #selectGiven(name: string, tensor: unknown, storage: StorageKind): void {
     const { core } = this, before = this.selected[this.#outputCount];
     const index = before !== undefined && core.outputs[before]!.name === name ? before : core.outputPort(name);
     if (!isTensor(tensor)) {
@@ -166,7 +166,7 @@ export class Frame {
     this.#select(index, tensor, storage);
   }
 
-  #select(index: number, target: Tensor | undefined, storage: OutputStorage): void {
+  #select(index: number, target: Tensor | undefined, storage: StorageKind): void {
     const position = this.#outputCount;
     this.#places[position] = placeOutput(this, position, index, target, storage);
     if (this.selected[position] !== index) {
@@ -188,8 +188,8 @@ export class Frame {
     for (let position = 0; position < this.#outputCount; position++) {
       if (this.outputValues[position] === undefined) continue;
       this.putOutput(position, undefined);
-      const isFresh = this.#places[position] === FRESH_SHARED;
-      if (isFresh) this.targets[position]![Symbol.dispose]();
+      const target = this.targets[position], isFresh = target !== undefined && this.fresh.has(target);
+      if (isFresh) target[Symbol.dispose]();
       this.#places[position] = this.core.madePlace(this.selected[position]!, isFresh ? "shared" : "heap");
       this.#noteMade(position);
       any = true;

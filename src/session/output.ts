@@ -13,6 +13,7 @@ import {
   shapeOf,
   sharesMemory,
   type Storage,
+  type StorageKind,
   storageOf,
 } from "../tensor/internal.ts";
 import { SharedMemoryAllocator } from "../tensor/shared_memory_allocator.ts";
@@ -21,9 +22,8 @@ import type { Tensor } from "../tensor/tensor.ts";
 import type { Extent } from "./expected_extents.ts";
 import { LEND_FROM } from "./feed.ts";
 import type { Frame } from "./frame.ts";
-import { FRESH_SHARED, IN_PLACE, type OutputPlace, StagedGivenPlace, StagedPlace } from "./output_place.ts";
+import { IN_PLACE, type OutputPlace, StagedGivenPlace, StagedPlace } from "./output_place.ts";
 import { matchesShape, type Port } from "./port.ts";
-import type { OutputStorage } from "./run_options.ts";
 import { Stage } from "./stage.ts";
 import { valueOf } from "./tensor_value.ts";
 
@@ -40,7 +40,7 @@ export function placeOutput(
   position: number,
   index: number,
   target: Tensor | undefined,
-  storage: OutputStorage,
+  storage: StorageKind,
 ): OutputPlace {
   const port = frame.core.outputs[index]!;
   if (target !== undefined) return placeGiven(frame, position, index, port, target);
@@ -76,7 +76,7 @@ function placeShared(frame: Frame, position: number, port: Port, { shape }: Exte
   frame.putOutput(position, valueOf(tensor, storage));
   storage.pinWrite(); // its allocator may be disposed of while C writes
   frame.writing.push(storage);
-  return FRESH_SHARED;
+  return IN_PLACE;
 }
 
 /** Refuses a tensor that an output cannot be written into. */

@@ -18,11 +18,11 @@ import {
 } from "../tensor/internal.ts";
 import { heapStorage, makeTensor, storageOf } from "../tensor/internal.ts";
 import { SharedMemoryAllocator } from "../tensor/shared_memory_allocator.ts";
+import type { StorageKind } from "../tensor/storage.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Extent } from "./expected_extents.ts";
 import type { Frame } from "./frame.ts";
 import { matchesShape, type Port } from "./port.ts";
-import type { OutputStorage } from "./run_options.ts";
 import type { Stage } from "./stage.ts";
 
 /** How one output of a run becomes a tensor when the run has succeeded. */
@@ -63,11 +63,6 @@ export class StagedGivenPlace implements OutputPlace {
   }
 }
 
-/** A new tensor in shared memory, which C writes. */
-export const FRESH_SHARED: OutputPlace = {
-  collect: (frame, position) => frame.targets[position],
-};
-
 /** A tensor whose own memory C writes. */
 export const IN_PLACE: OutputPlace = { collect: (frame, position) => frame.targets[position] };
 
@@ -75,10 +70,10 @@ export const IN_PLACE: OutputPlace = { collect: (frame, position) => frame.targe
 export class MadePlace implements OutputPlace {
   readonly #port: Port;
   readonly #index: number;
-  readonly #storage: OutputStorage;
+  readonly #storage: StorageKind;
 
   /** @param index which of the model's outputs it is */
-  constructor(port: Port, index: number, storage: OutputStorage) {
+  constructor(port: Port, index: number, storage: StorageKind) {
     this.#port = port;
     this.#index = index;
     this.#storage = storage;

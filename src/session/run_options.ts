@@ -1,11 +1,9 @@
 import { typeError } from "../errors.ts";
+import type { StorageKind } from "../tensor/storage.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 
 /** Tensors by the names of a model's inputs. */
 export type Feeds = Readonly<Record<string, Tensor>>;
-
-/** Where outputs that were not given lie. */
-export type OutputStorage = "heap" | "native" | "shared";
 
 /** What a run computes, and where its results go. */
 export interface RunSyncOptions {
@@ -15,11 +13,12 @@ export interface RunSyncOptions {
    */
   outputs?: readonly string[] | Record<string, Tensor>;
   /**
-   * Where outputs that were not given lie. Default: `"heap"`, which the garbage collector owns. `"shared"`: in memory of
-   * this thread's default allocator, for other processes to open; without a copy where the output's shape is known
-   * before the run, because the model says it or it has been the same. Strings come out in the heap.
+   * Where outputs that were not given lie. Default: `"heap"`, which the garbage collector owns. `"shared"`: in
+   * `SharedMemoryAllocator.default`, this thread's, for other processes to open; without a copy where the output's shape
+   * is known before the run, because the model says it or it has been the same. That allocator has no limit: to have
+   * one, give tensors of an allocator of yours as `outputs`. Strings come out in the heap.
    */
-  outputStorage?: "heap" | "native" | "shared";
+  outputStorage?: StorageKind;
 }
 
 /** Options of an asynchronous run. */

@@ -5,10 +5,10 @@ import type { OrtApi } from "../../ffi/onnxruntime.ts";
 import { Block } from "../memory/block.ts";
 import { ort } from "../ort/environment.ts";
 import { describeValues, type ValueInfo } from "../ort/type_info.ts";
+import type { StorageKind } from "../tensor/storage.ts";
 import { Frame } from "./frame.ts";
 import { MadePlace } from "./output_place.ts";
 import { describePort, type Port } from "./port.ts";
-import type { OutputStorage } from "./run_options.ts";
 
 const MAX_IDLE_FRAMES = 256, MAX_IDLE_BYTES = 4 << 20;
 
@@ -29,7 +29,7 @@ export class SessionCore {
   readonly outputIndex: ReadonlyMap<string, number>;
   /** Small counts as C takes them. */
   readonly counts: readonly bigint[];
-  readonly #made: { readonly [S in OutputStorage]: MadePlace[] } = { heap: [], native: [], shared: [] };
+  readonly #made: { readonly [S in StorageKind]: MadePlace[] } = { heap: [], native: [], shared: [] };
   readonly #names: Block;
   readonly #idle: Frame[] = [];
   #idleBytes = 0;
@@ -109,7 +109,7 @@ export class SessionCore {
   }
 
   /** The place of an output that onnxruntime allocates. */
-  madePlace(index: number, storage: OutputStorage): MadePlace {
+  madePlace(index: number, storage: StorageKind): MadePlace {
     return this.#made[storage][index] ??= new MadePlace(this.outputs[index]!, index, storage);
   }
 

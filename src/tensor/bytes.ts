@@ -17,10 +17,8 @@ import type { Data } from "./storage.ts";
 
 /** "CLTN" */
 const MAGIC = 0x4e544c43, VERSION = 1;
-/** Bytes that are there whatever the rank, and what the data is aligned to. */
+/** Bytes that are there whatever the rank, which tell how many there are in all; and what the data is aligned to. */
 const FIXED = 24, ALIGNMENT = 64, MAX_RANK = 255;
-/** Bytes of a tensor that tell how many there are. */
-const PREFIX = 24;
 
 const encoder = new TextEncoder(), decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
@@ -83,7 +81,7 @@ export function encodeTensor(dtype: DType, shape: readonly number[], data: Data)
  */
 export function tensorByteLength(prefix: Uint8Array): number | undefined {
   if (!(prefix instanceof Uint8Array)) throw invalid(`a Uint8Array wanted, ${typeof prefix} found`);
-  if (prefix.length < PREFIX) return undefined;
+  if (prefix.length < FIXED) return undefined;
   const view = new DataView(prefix.buffer, prefix.byteOffset, prefix.byteLength);
   if (view.getUint32(0, true) !== MAGIC) throw invalid("they do not begin as a tensor of Coload does");
   if (prefix[4] !== VERSION) throw invalid(`version ${VERSION} wanted, version ${prefix[4]} found`);
@@ -110,7 +108,7 @@ export function decodeTensor(given: Uint8Array<ArrayBuffer>): DecodedTensor {
   const bytes = isPlain ? given : new Uint8Array(given); // as others may change or resize it
   const total = tensorByteLength(bytes);
   if (total !== bytes.length) {
-    throw invalid(`${total ?? `at least ${PREFIX}`} bytes wanted, ${bytes.length} found`);
+    throw invalid(`${total ?? `at least ${FIXED}`} bytes wanted, ${bytes.length} found`);
   }
   const dtype = dtypeOfOnnx(bytes[5]!), rank = bytes[6]!, start = headerByteLength(rank);
   if (dtype === undefined) throw invalid(`${bytes[5]} is the number of no dtype`);

@@ -11,7 +11,7 @@ import { isRowMajor } from "./shape.ts";
 import { shapeOf, storageOf, stridesOf } from "./tensor_base.ts";
 
 export { arrayOf, dtypeOfOnnx, elementByteLength } from "./dtype.ts";
-export type { Storage } from "./storage.ts";
+export type { Storage, StorageKind } from "./storage.ts";
 export { HeapStorage, heapStorage } from "./heap_storage.ts";
 export { AddressedStorage, adoptedNativeStorage } from "./native_storage.ts";
 export { isViewOf, sharesMemory } from "./shared_storage.ts";

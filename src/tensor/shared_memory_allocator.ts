@@ -1,6 +1,7 @@
 import { disposedError, rangeError, typeError } from "../errors.ts";
 import { Arenas } from "../memory/arenas.ts";
 import { Quota } from "../memory/quota.ts";
+import { checkBackend } from "../memory/region_file.ts";
 import { BLOCK_ALIGNMENT, PAGE } from "../memory/region_layout.ts";
 import type { DType } from "./dtype.ts";
 import { Holdings } from "./holdings.ts";
@@ -31,7 +32,7 @@ export interface ScopeOptions {
 
 /** What a scope holds. */
 export interface ScopeMetrics {
-  /** What it was called. */
+  /** What it was called; "the allocator" for all of one. */
   readonly label: string;
   /** Most bytes for its tensors. */
   readonly maxBytes: number;
@@ -87,14 +88,17 @@ export class SharedMemoryAllocator implements Disposable {
 
   /** Takes no memory before the first tensor. @throws {RangeError} OUT_OF_RANGE @throws {TypeError} INVALID_ARGUMENT */
   constructor(options: AllocatorOptions = {}) {
-    const maxBytes = checkBytes("maxBytes", options.maxBytes, BLOCK_ALIGNMENT) ?? Infinity;
-    const arenaBytes = checkBytes("arenaBytes", options.arenaBytes, PAGE), { backend } = options;
-    if (backend !== undefined && backend !== "named" && backend !== "memfd") {
-      const message = `Cannot allocate shared memory: backend "named" or "memfd" wanted, ${String(backend)} found`;
-      throw typeError("INVALID_ARGUMENT", message);
-    }
+    const { maxBytes: most, arenaBytes: each, backend } = options ?? {};
+    const maxBytes = checkBytes("maxBytes", most, BLOCK_ALIGNMENT) ?? Infinity;
+    const arenaBytes = checkBytes("arenaBytes", each, PAGE);
+    if (backend !== undefined) checkBackend(backend);
     this.#arenas = new Arenas({ maxBytes, arenaBytes, backend });
     this.#own = new Holdings(this.#arenas, new Quota("the allocator", maxBytes));
+  }
+
+  /** Whether it was disposed. */
+  get disposed(): boolean {
+    return this.#own.disposed;
   }
 
   /** This thread's allocator for whoever names none, as `outputStorage: "shared"` does. */
@@ -111,12 +115,18 @@ export class SharedMemoryAllocator implements Disposable {
    * @throws {RangeError} INVALID_SHAPE
    * @throws {MemoryError} MEMORY_BUDGET beyond `maxBytes`; OUT_OF_MEMORY where the system has no more
    * @throws {SystemError} SYSTEM where there is no shared memory
+   * @throws {ReferenceError} DISPOSED
    */
   tensor<D extends DType>(dtype: D, shape: readonly number[]): Tensor<D> {
     return this.#own.tensor(dtype, shape);
   }
 
-  /** Copies a tensor into shared memory, once, in row-major order. @throws as {@linkcode SharedMemoryAllocator.tensor} */
+  /**
+   * Copies a tensor into shared memory, once, in row-major order.
+   *
+   * @throws {TypeError} INVALID_ARGUMENT when it is none; TENSOR_BUSY while a run writes it; TENSOR_DETACHED
+   * @throws as {@linkcode SharedMemoryAllocator.tensor}
+   */
   share<D extends DType>(tensor: Tensor<D>): Tensor<D> {
     return this.#own.share(tensor);
   }
@@ -125,11 +135,17 @@ export class SharedMemoryAllocator implements Disposable {
    * Makes a scope: a part of this memory with a quota of its own, whose end frees all it holds.
    *
    * @throws {RangeError} OUT_OF_RANGE for a quota that no tensor fits in
+   * @throws {TypeError} INVALID_ARGUMENT for a label that is no text
+   * @throws {ReferenceError} DISPOSED
    */
   scope(options: ScopeOptions = {}): MemoryScope {
     if (this.#own.disposed) throw disposedError("the allocator");
-    const maxBytes = checkBytes("a scope's maxBytes", options.maxBytes, BLOCK_ALIGNMENT) ?? Infinity;
-    const quota = new Quota(options.label ?? `scope ${++scopes}`, maxBytes, this.#own.quota);
+    const { maxBytes: most, label = `scope ${++scopes}` } = options ?? {};
+    if (typeof label !== "string") {
+      throw typeError("INVALID_ARGUMENT", `Cannot make a scope: a text wanted as label, ${typeof label} found`);
+    }
+    const maxBytes = checkBytes("a scope's maxBytes", most, BLOCK_ALIGNMENT) ?? Infinity;
+    const quota = new Quota(label, maxBytes, this.#own.quota);
     const holdings = new Holdings(this.#arenas, quota);
     const scope = makeScope(holdings, () => this.#scopes.delete(scope));
     this.#scopes.set(scope, holdings);

@@ -1,8 +1,9 @@
 import { rangeError, staleError, typeError } from "../errors.ts";
-import { decodeUse, encodeUse } from "../memory/block_use.ts";
+import { packGeneration, unpackGeneration } from "../memory/block_use.ts";
 import { HeldMemory, ReadOnlyMemory } from "../memory/held_memory.ts";
 import { HeldBlock } from "../memory/holds.ts";
 import { NativeBlock } from "../memory/native_block.ts";
+import type { Region } from "../memory/region.ts";
 import { joinRegion } from "../memory/regions.ts";
 import type { DType, NumericData } from "./dtype.ts";
 import { AddressedStorage } from "./native_storage.ts";
@@ -37,11 +38,11 @@ export class SharedStorage extends AddressedStorage {
 
   /** What others open the tensor by. */
   ref(dtype: DType, shape: readonly number[], strides: readonly number[] | undefined, handedOff: boolean): TensorRef {
-    const { region, index, generation: count, byteOffset, byteLength } = this.held;
+    const { region, index, generation, byteOffset, byteLength } = this.held;
     return {
       v: 1,
       region: region.name,
-      generation: encodeUse({ index, count, handedOff }),
+      generation: packGeneration({ index, generation, handedOff }),
       byteOffset,
       byteLength,
       dtype,
@@ -65,13 +66,13 @@ export class SharedStorage extends AddressedStorage {
     this.block.onEnd = listener;
   }
 
-  /** Lets the memory go once no view of it is left. */
+  /** For a finalizer: the tensor is gone, but views of it may live. The memory goes with the last of them. */
   drop(): void {
     this.#wasDropped = true;
     this.dispose();
   }
 
-  /** Ends it for whoever it belongs to, also the views that are left of a tensor that is no more. */
+  /** For the scope it belongs to: disposes of it, and detaches also the views that outlived a dropped tensor. */
   end(): void {
     this.dispose();
     if (this.#wasDropped) this.block.dispose();
@@ -120,17 +121,16 @@ export interface OpenedTensor {
  * @throws {TypeError} @throws {RangeError} @throws {ReferenceError} @throws {NativeError} as `Tensor.open`
  */
 export function openShared(given: TensorRef | string, readOnly: boolean): OpenedTensor {
-  const { region: name, generation, byteOffset, byteLength, dtype, shape, strides } = checkTensorRef(given);
+  const { region: name, generation: packed, byteOffset, byteLength, dtype, shape, strides } = checkTensorRef(given);
   const region = joinOrStale(name), { blockCapacity, dataOffset, byteLength: regionBytes } = region.layout;
-  const { index, count, handedOff } = decodeUse(generation), end = byteOffset + byteLength;
+  const { index, generation, handedOff } = unpackGeneration(packed), end = byteOffset + byteLength;
   if (index >= blockCapacity) {
-    const message =
-      `Cannot open a tensor reference: generation ${generation} is of block ${index}, and region ${name} ` +
+    const message = `Cannot open a tensor reference: generation ${packed} is of block ${index}, and region ${name} ` +
       `has ${blockCapacity}`;
     throw typeError("INVALID_REFERENCE", message);
   }
   if (byteOffset < dataOffset || end > regionBytes) throw outside(byteOffset, end, "region", dataOffset, regionBytes);
-  const block = region.hold(index, count);
+  const block = region.hold(index, generation);
   if (byteOffset < block.byteOffset || end > block.byteOffset + block.byteLength) {
     region.release(index);
     throw outside(byteOffset, end, "block", block.byteOffset, block.byteOffset + block.byteLength);
@@ -148,7 +148,7 @@ function outside(start: number, end: number, what: string, from: number, to: num
   return rangeError("OUT_OF_RANGE", message);
 }
 
-function joinOrStale(name: string) {
+function joinOrStale(name: string): Region {
   try {
     return joinRegion(name);
   } catch (error) {

@@ -19,7 +19,7 @@ import { borrowArray, dtypeOfArray, holdsBitsOf, notAnArray } from "./typed_arra
 import { convertValues } from "./values.ts";
 import { zeroedStorage } from "./zeroed_storage.ts";
 
-/** A tensor over a storage, unchecked. The shape must be frozen. */
+/** Makes a tensor over a storage; checks nothing. The shape must be frozen. */
 export let makeTensor: <D extends DType>(
   dtype: D,
   shape: readonly number[],
@@ -175,6 +175,14 @@ export class Tensor<D extends DType = DType> extends TensorBase<D> {
    * from the start of a buffer; else, and for strings, copies them.
    *
    * @throws {TypeError} INVALID_BYTES when they are cut short, longer than they say, or nothing of the kind
+   *
+   * @example
+   * ```ts
+   * import { Tensor } from "@coload/onnx";
+   *
+   * const received = Tensor.from([0.5, 1], [2], "float32").toBytes();
+   * console.log(Tensor.fromBytes(received).shape); // [ 2 ]
+   * ```
    */
   static fromBytes(bytes: Uint8Array<ArrayBuffer>): Tensor {
     const { dtype, shape, data } = decodeTensor(bytes);
@@ -218,7 +226,8 @@ export class Tensor<D extends DType = DType> extends TensorBase<D> {
   /**
    * Moves this thread's hold on the memory into a reference: the tensor is disposed, and the memory stays until the
    * reference is opened, by whoever holds it then, or until its time is over and a sweep frees it. Only one reference
-   * to a tensor can be on its way at a time, whoever made it.
+   * to a tensor can be on its way at a time, whoever made it. This process may end meanwhile, unless the memory is a
+   * memfd, which is opened through the process that made it.
    *
    * @param options `ttlMs`: how long the reference may be on its way; 30 s by default
    * @throws {TypeError} NOT_SHARED unless the tensor's storage is "shared"; TENSOR_BUSY while a run uses it, or another
@@ -251,6 +260,9 @@ export class Tensor<D extends DType = DType> extends TensorBase<D> {
    * where; `tensorByteLength` tells from the first of them how many there are.
    *
    * @throws {ReferenceError} DISPOSED
+   * @throws {TypeError} TENSOR_BUSY while a run writes it; INVALID_SHAPE beyond 255 dimensions
+   * @throws {RangeError} OUT_OF_RANGE beyond what one buffer of the runtime holds
+   * @throws {MemoryError} OUT_OF_MEMORY
    *
    * @example
    * ```ts

@@ -20,7 +20,7 @@ export let stridesOf: (tensor: TensorBase) => readonly number[] | undefined;
 /** Whether a value is a tensor of this copy of the library. */
 export let isTensorBase: (value: unknown) => value is TensorBase;
 
-/** What there is to see of a tensor: a dtype, a shape, and elements in some memory. */
+/** What {@linkcode Tensor} lets one look at: dtype, shape, elements. Every tensor is a {@linkcode Tensor}. */
 export abstract class TensorBase<D extends DType = DType> implements Disposable {
   readonly #dtype: D;
   readonly #shape: readonly number[];
@@ -30,7 +30,7 @@ export abstract class TensorBase<D extends DType = DType> implements Disposable 
   #strides: readonly number[] | undefined = undefined;
 
   /** Made by {@linkcode Tensor} alone. */
-  constructor(dtype: D, shape: readonly number[], frozen: boolean, storage: Storage, layout?: Layout) {
+  protected constructor(dtype: D, shape: readonly number[], frozen: boolean, storage: Storage, layout?: Layout) {
     this.#dtype = dtype;
     this.#shape = shape;
     this.#shapeIsFrozen = frozen;
@@ -141,8 +141,8 @@ export abstract class TensorBase<D extends DType = DType> implements Disposable 
   }
 
   /**
-   * Gives native memory back and empties every view of it; while a run uses the tensor, as soon as it no longer does.
-   * A heap tensor only lets its array go. Twice is harmless.
+   * Empties every view of a native or shared tensor and gives its memory back, shared memory when nobody else holds
+   * it; while a run uses it, as soon as that is over. A heap tensor only lets its array go. Twice is harmless.
    */
   [Symbol.dispose](): void {
     this.#storage.dispose();

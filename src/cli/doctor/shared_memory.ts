@@ -3,8 +3,10 @@ import type { Check } from "./diagnose.ts";
 
 /** What /dev/shm should have free: the first arena of an allocator, with its tables. */
 const ENOUGH_BYTES = 17 << 20;
-/** What the smallest region takes. */
-const A_REGION = 64 << 10;
+/** About what the smallest arena takes, with its tables. */
+const LEAST_BYTES = 76 << 10;
+type LeftOver = SharedMemoryCapabilities["leftOver"];
+
 const UNITS = ["bytes", "KiB", "MiB", "GiB", "TiB"];
 
 function shown(bytes: number): string {
@@ -13,11 +15,15 @@ function shown(bytes: number): string {
   return `${Number(value.toFixed(1))} ${UNITS[unit]}`;
 }
 
+function counted(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? "" : "s"}`;
+}
+
 function namedCheck({ named, memfd, totalBytes, freeBytes }: SharedMemoryCapabilities): Check {
   const instead = memfd !== "works"
-    ? "tensors travel as bytes"
-    : totalBytes > 0 && freeBytes < A_REGION
-    ? "tensors travel as bytes, or in memfd where an allocator asks for it"
+    ? "no memory can be shared: send tensors as bytes, by toBytes()"
+    : totalBytes > 0 && freeBytes < LEAST_BYTES
+    ? 'allocators throw OUT_OF_MEMORY: free some of it, ask for the backend "memfd", or send tensors as bytes'
     : "memfd is used instead, which other containers cannot open";
   const mend =
     "mount a tmpfs at /dev/shm; for a container, give it more with --shm-size, or an emptyDir of medium Memory";
@@ -26,7 +32,7 @@ function namedCheck({ named, memfd, totalBytes, freeBytes }: SharedMemoryCapabil
     return { name, state: memfd === "works" ? "slow" : "missing", says: `${named}; ${instead}`, mend };
   }
   if (freeBytes >= ENOUGH_BYTES) return { name, state: "works", says };
-  return { name, state: "slow", says: `${says}: too little for large tensors, which then travel as bytes`, mend };
+  return { name, state: "slow", says: `${says}: large tensors may fail with OUT_OF_MEMORY`, mend };
 }
 
 function memfdCheck({ memfd }: SharedMemoryCapabilities): Check {
@@ -35,22 +41,17 @@ function memfdCheck({ memfd }: SharedMemoryCapabilities): Check {
     : { name: "memfd", state: "missing", says: memfd };
 }
 
-function leftOverCheck({ count, bytes }: SharedMemoryCapabilities["leftOver"], swept: Swept | undefined): Check {
-  const removed = swept && `removed ${swept.count} left-overs of dead processes, ${shown(swept.bytes)}`;
+function leftOverCheck({ count, bytes }: LeftOver, swept: LeftOver | undefined): Check {
+  const removed = swept && `removed ${counted(swept.count, "left-over")} of dead processes, ${shown(swept.bytes)}`;
   if (count === 0) {
     return { name: "left over", state: "works", says: removed ?? "nothing is left of dead processes in /dev/shm" };
   }
-  const found = `${count} regions of dead processes in /dev/shm, ${shown(bytes)}`;
+  const found = `${counted(count, "region")} of dead processes in /dev/shm, ${shown(bytes)}`;
   const mend = "any process that uses shared memory removes them within seconds; coload doctor --sweep does so now";
   return { name: "left over", state: "slow", says: [removed, found].filter(Boolean).join("; "), mend };
 }
 
-interface Swept {
-  readonly count: number;
-  readonly bytes: number;
-}
-
 /** What memory can be shared, and what dead processes left in it. */
-export function sharedMemoryChecks(able: SharedMemoryCapabilities, swept: Swept | undefined): Check[] {
+export function sharedMemoryChecks(able: SharedMemoryCapabilities, swept: LeftOver | undefined): Check[] {
   return [namedCheck(able), memfdCheck(able), leftOverCheck(able.leftOver, swept)];
 }
