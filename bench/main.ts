@@ -5,7 +5,23 @@ import { fileURLToPath } from "node:url";
 import { RUN_SCRIPT } from "./support/child.ts";
 import { atEnd } from "./support/ending.ts";
 
-const BENCHES = ["calls", "views", "runs", "registry_hits", "loop_gaps", "abort", "sharing", "rounds", "run_loop"];
+const BENCHES = [
+  "calls",
+  "views",
+  "runs",
+  "registry_hits",
+  "loop_gaps",
+  "abort",
+  "sharing",
+  "rounds",
+  "run_loop",
+  "shared_open",
+  "shared_transfer",
+  "shared_copy",
+  "shared_allocate",
+  "shared_live",
+  "shared_soak",
+];
 
 /** Resolves with how it ended: `0`, another exit code, or a signal. */
 function run(bench: string, options: readonly string[]): Promise<number | string | null> {

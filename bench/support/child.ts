@@ -1,4 +1,4 @@
-/** Processes of this same runtime that do as they are asked: one JSON message a line, and one answer to each. */
+/** Processes of either runtime that do as they are asked: one JSON message a line, and one answer to each. */
 import { type ChildProcess, spawn } from "node:child_process";
 import process from "node:process";
 import { createInterface } from "node:readline";
@@ -7,6 +7,17 @@ import { atEnd } from "./ending.ts";
 
 /** How this process runs a script. */
 export const RUN_SCRIPT: readonly string[] = process.versions.bun ? ["run"] : ["run", "-A", "--quiet"];
+
+/** A runtime that a process can be of. */
+export type RuntimeName = "deno" | "bun";
+
+/** Both, this one first. */
+export const RUNTIMES: readonly RuntimeName[] = process.versions.bun ? ["bun", "deno"] : ["deno", "bun"];
+
+const OTHER: Readonly<Record<RuntimeName, readonly [command: string, ...args: string[]]>> = {
+  deno: ["deno", "run", "-A", "--quiet"],
+  bun: [fileURLToPath(new URL("../../node_modules/.bin/bun", import.meta.url)), "run"],
+};
 
 /** What a child can be asked for, by name. */
 // deno-lint-ignore no-explicit-any -- what travels is checked by nobody: both ends are in this folder
@@ -36,9 +47,13 @@ export class Child implements Disposable {
   readonly #waiting: PromiseWithResolvers<unknown>[] = [];
   readonly #forget: () => void;
 
-  /** @param script what calls {@linkcode answer} */
-  constructor(script: URL) {
-    const child = this.#process = spawn(process.execPath, [...RUN_SCRIPT, fileURLToPath(script)], {
+  /**
+   * @param script what calls {@linkcode answer}
+   * @param runtime what runs it: this one by default
+   */
+  constructor(script: URL, runtime: RuntimeName = RUNTIMES[0]!) {
+    const [command, ...args] = runtime === RUNTIMES[0] ? [process.execPath, ...RUN_SCRIPT] as const : OTHER[runtime];
+    const child = this.#process = spawn(command, [...args, fileURLToPath(script)], {
       stdio: ["pipe", "pipe", "inherit"],
     });
     this.#forget = atEnd(() => child.kill("SIGKILL"));
@@ -47,9 +62,8 @@ export class Child implements Disposable {
       if (error === undefined) asked?.resolve(value);
       else asked?.reject(new Error(error));
     });
-    child.on("close", (code, signal) => {
-      for (const { reject } of this.#waiting.splice(0)) reject(new Error(`${script} ended with ${code ?? signal}`));
-    });
+    child.on("error", (error) => this.#fail(error));
+    child.on("close", (code, signal) => this.#fail(new Error(`${script} on ${runtime} ended with ${code ?? signal}`)));
   }
 
   /** Has it do something, and resolves with what that returns. */
@@ -63,5 +77,9 @@ export class Child implements Disposable {
   [Symbol.dispose](): void {
     this.#process.kill("SIGKILL");
     this.#forget();
+  }
+
+  #fail(error: Error): void {
+    for (const { reject } of this.#waiting.splice(0)) reject(error);
   }
 }
