@@ -31,9 +31,16 @@ export function isAbandoned({ fd, tables }: OpenTables): boolean {
  * Takes from the dead what they held, and from references on their way what they held too long.
  *
  * @param self the caller's own entry; -1 where it has none
+ * @param abandoned whether nobody makes blocks there any more: then what nobody holds goes to the system
  * @param onFree is called for each block that nobody holds any more
  */
-export function reclaimBlocks({ fd, tables }: OpenTables, self: number, onFree: (index: number) => void): Reclaimed {
+export function reclaimBlocks(
+  open: OpenTables,
+  self: number,
+  abandoned: boolean,
+  onFree: (index: number) => void,
+): Reclaimed {
+  const { fd, tables } = open, isNew = abandoned && tables.close(); // before anything is punched: the closed may have holes
   let count = 0, bytes = 0;
   const free = (index: number): void => {
     count++;
@@ -53,6 +60,7 @@ export function reclaimBlocks({ fd, tables }: OpenTables, self: number, onFree: 
     tables.leave(slot);
     unlockBytes(fd, slot);
   }
+  if (isNew) punchUnheld(open);
   return { count, bytes };
 }
 
@@ -67,6 +75,12 @@ export function punchUnheld({ fd, tables }: OpenTables): void {
     from = Math.max(from, byteOffset + byteLength);
   }
   punchPages(fd, from, layout.byteLength);
+}
+
+/** Whether nothing can be found in a region any more: nobody makes blocks there, and nobody holds one. */
+export function isSpent(open: OpenTables): boolean {
+  const { tables } = open;
+  return tables.layout.blockCapacity > 0 && isAbandoned(open) && tables.heldBlocks().next().done === true;
 }
 
 /** Frees a block that nobody holds and the caller did not make: for its owner, or for the system where that is gone. */

@@ -187,9 +187,7 @@ export class Region implements OpenTables {
   tend(thoroughly: boolean): Reclaimed {
     const isAlone = !this.isOwner && isAbandoned(this);
     if (!this.isOwner && !isAlone && !thoroughly) return NOTHING;
-    const isNew = isAlone && this.tables.close(); // before anything is punched, as holes are for closed regions only
-    const reclaimed = reclaimBlocks(this, this.#slot, (index) => this.#free(index));
-    if (isNew) punchUnheld(this);
+    const reclaimed = reclaimBlocks(this, this.#slot, isAlone, (index) => this.#free(index));
     this.#closeIfDone();
     return reclaimed;
   }

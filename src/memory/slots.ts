@@ -2,7 +2,7 @@ import { statusOf, unlinkShared } from "../../ffi/descriptors.ts";
 import { tryLockBytes, unlockBytes } from "../../ffi/locks.ts";
 import { processIdentity } from "../../ffi/process_identity.ts";
 import { NativeError } from "../errors.ts";
-import { freeBlock, isAbandoned, type OpenTables, OWNER_SLOT, reclaimAll } from "./reclaim.ts";
+import { freeBlock, isSpent, type OpenTables, OWNER_SLOT, reclaimAll } from "./reclaim.ts";
 import type { RegionFile } from "./region_file.ts";
 import { SLOTS } from "./region_layout.ts";
 import { RegionTables } from "./region_tables.ts";
@@ -12,11 +12,10 @@ const CLEANING_MS = 2000;
 
 /** Takes the name of a region away that nobody can find anything in any more. The caller takes part no more. */
 export function unlinkIfUnused(name: string, open: OpenTables): void {
-  const { layout } = open.tables;
   if (tryLockBytes(open.fd, 0, SLOTS)) { // the last one: nobody else is alive
     if (reclaimAll(open) === "nothing") unlinkShared(name);
     unlockBytes(open.fd, 0, SLOTS); // who waits for a slot sees at once that it is gone
-  } else if (layout.blockCapacity > 0 && isAbandoned(open) && open.tables.heldBlocks().next().done) {
+  } else if (isSpent(open)) {
     unlinkShared(name);
   }
 }

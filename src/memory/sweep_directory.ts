@@ -8,10 +8,10 @@ import {
   freeBlock,
   isAbandoned,
   isAnySent,
+  isSpent,
   NOTHING,
   type OpenTables,
   OWNER_SLOT,
-  punchUnheld,
   reclaimAll,
   reclaimBlocks,
   type Reclaimed,
@@ -107,11 +107,7 @@ function sweepOpen(name: string, open: OpenTables): Reclaimed {
     if (reclaimAll(open) === "in transit") return NOTHING;
     return unlinkShared(name) ? { count: 1, bytes: allocatedBytes } : NOTHING;
   }
-  const isArena = open.tables.layout.blockCapacity > 0, abandoned = isAbandoned(open);
-  const isNew = isArena && abandoned && open.tables.close();
-  const reclaimed = reclaimBlocks(open, -1, (index) => freeBlock(open, index));
-  if (isNew) punchUnheld(open);
-  const isEmpty = isArena && abandoned && open.tables.heldBlocks().next().done;
-  if (isEmpty) unlinkShared(name); // those who take part hold nothing in it
+  const reclaimed = reclaimBlocks(open, -1, isAbandoned(open), (index) => freeBlock(open, index));
+  if (isSpent(open)) unlinkShared(name); // those who take part hold nothing in it
   return reclaimed;
 }
