@@ -155,7 +155,7 @@ export class SharedMemoryAllocator implements Disposable {
   /** What it holds, and what of that is in use. */
   metrics(): AllocatorMetrics {
     const { all, backend } = this.#arenas, { quota } = this.#own;
-    for (const arena of all) arena.collectReturned();
+    for (const arena of all) arena.collectAll(); // also what its last holder died before it could give back
     const free = all.reduce((sum, { freeBytes }) => sum + freeBytes, 0);
     const largestFreeBytes = all.reduce((most, arena) => Math.max(most, arena.largestFreeBytes), 0);
     const largestEach = all.reduce((sum, arena) => sum + arena.largestFreeBytes, 0);

@@ -1,5 +1,6 @@
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
+import process from "node:process";
 import { createInterface } from "node:readline";
 import { startScript } from "../cli/spawn.ts";
 
@@ -36,7 +37,8 @@ export class Holder<T> implements AsyncDisposable {
 
   /** Kills it, as a crash would. Resolves when nothing of it is left but what it had in shared memory. */
   async kill(): Promise<void> {
-    this.#child.kill("SIGKILL");
+    const { pid, exitCode, signalCode } = this.#child; // whose own kill() ends its input first, on Deno
+    if (exitCode === null && signalCode === null) process.kill(pid!, "SIGKILL");
     await this.#ended;
   }
 

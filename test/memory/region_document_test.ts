@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readFileSync } from "node:fs";
+import process from "node:process";
 import { createInterface } from "node:readline";
 import { afterEach, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -122,7 +123,8 @@ class Peer implements AsyncDisposable {
   }
 
   async kill(): Promise<void> {
-    this.#child.kill("SIGKILL");
+    const { pid, exitCode, signalCode } = this.#child; // whose own kill() ends its input first, on Deno
+    if (exitCode === null && signalCode === null) process.kill(pid!, "SIGKILL");
     await this.#closed;
   }
 
