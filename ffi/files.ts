@@ -8,8 +8,9 @@ const SIGNATURES = {
   realpath: { parameters: ["buffer", "buffer"], result: "pointer" }, // char *(const char *path, char *resolved)
 } as const;
 
-const O_CLOEXEC = 0x80000, AT_FDCWD = -100, STATX_BASIC_STATS = 0x7ff, STATX_BYTE_LENGTH = 256;
-const S_IFMT = 0o170000, S_IFREG = 0o100000, S_IFDIR = 0o040000;
+const O_CLOEXEC = 0x80000, AT_FDCWD = -100, AT_SYMLINK_NOFOLLOW = 0x100;
+const STATX_BASIC_STATS = 0x7ff, STATX_BYTE_LENGTH = 256;
+const S_IFMT = 0o170000, S_IFREG = 0o100000, S_IFDIR = 0o040000, S_IFLNK = 0o120000;
 
 let symbols: Symbols<typeof SIGNATURES> | undefined;
 const result = new Uint8Array(STATX_BYTE_LENGTH), view = new DataView(result.buffer);
@@ -21,8 +22,18 @@ const posix = (): Symbols<typeof SIGNATURES> => symbols ??= ffi.open("libc.so.6"
 export interface FileIdentity {
   /** The same for every path, link or symlink to one unchanged file; different once it is written to. */
   readonly key: string;
+  /**
+   * The same as long as nobody has touched the file: `key` with the time of its last change of any kind, which no
+   * program can set.
+   */
+  readonly state: string;
   readonly byteLength: number;
-  readonly kind: "file" | "directory" | "other";
+  readonly kind: "file" | "directory" | "symlink" | "other";
+  /** Permission bits. */
+  readonly mode: number;
+  readonly uid: number;
+  /** When it was last changed in any way, in ms since the epoch. */
+  readonly changedAt: number;
 }
 
 /** Why the system did not answer. */
@@ -31,19 +42,29 @@ export interface FileError {
   readonly message: string;
 }
 
-/** Looks a path up, following symlinks, in one system call. (The layout is that of `struct statx`, the same on every architecture.) */
-export function fileIdentity(path: string): FileIdentity | FileError {
-  if (posix().statx(AT_FDCWD, cstring(path), 0, STATX_BASIC_STATS, result) !== 0) {
+/**
+ * Looks a path up in one system call. (The layout is that of `struct statx`, the same on every architecture.)
+ *
+ * @param symlinks whether to follow one, or to tell of it
+ */
+export function fileIdentity(path: string, symlinks: "follow" | "tell" = "follow"): FileIdentity | FileError {
+  const flags = symlinks === "tell" ? AT_SYMLINK_NOFOLLOW : 0;
+  if (posix().statx(AT_FDCWD, cstring(path), flags, STATX_BASIC_STATS, result) !== 0) {
     const error = errno();
     return { error, message: strerror(error) };
   }
-  const type = view.getUint16(28, true) & S_IFMT;
-  const inode = `${u32[9]}.${u32[8]}`, byteLength = u32[10]! + u32[11]! * 2 ** 32; // in halves: a number holds 53 bits
-  const modified = u32[28]! + u32[29]! * 2 ** 32, nanoseconds = u32[30]!;
+  const mode = view.getUint16(28, true), type = mode & S_IFMT;
+  const u64 = (word: number): number => u32[word]! + u32[word + 1]! * 2 ** 32;
+  const inode = `${u32[9]}.${u32[8]}`, byteLength = u64(10); // in halves: a number holds 53 bits
+  const changed = u64(24), key = `${u32[34]}:${u32[35]}:${inode}:${byteLength}:${u64(28)}.${u32[30]}`;
   return {
-    key: `${u32[34]}:${u32[35]}:${inode}:${byteLength}:${modified}.${nanoseconds}`,
+    key,
+    state: `${key}:${changed}.${u32[26]}`,
     byteLength,
-    kind: type === S_IFREG ? "file" : type === S_IFDIR ? "directory" : "other",
+    kind: type === S_IFREG ? "file" : type === S_IFDIR ? "directory" : type === S_IFLNK ? "symlink" : "other",
+    mode: mode & 0o7777,
+    uid: u32[5]!,
+    changedAt: changed * 1000 + u32[26]! / 1e6,
   };
 }
 
@@ -76,12 +97,18 @@ export class OpenFile implements Disposable {
   }
 }
 
-/** The first 4096 bytes of a file as text, which is all of most files of /proc; `undefined` where it cannot be read. */
-export function readText(path: string): string | undefined {
+/**
+ * A file as text; `undefined` where it cannot be read.
+ *
+ * @param most bytes after which it is cut; the default is all of most files of /proc
+ */
+export function readText(path: string, most = 4096): string | undefined {
   try {
     using file = new OpenFile(path);
-    const bytes = new Uint8Array(4096);
-    return new TextDecoder().decode(bytes.subarray(0, file.read(bytes, 0)));
+    const bytes = new Uint8Array(most);
+    let length = 0; // files of /proc come in pieces
+    for (let read = -1; read !== 0 && length < most; length += read) read = file.read(bytes.subarray(length), length);
+    return new TextDecoder().decode(bytes.subarray(0, length));
   } catch {
     return undefined;
   }

@@ -10,9 +10,13 @@ import config from "../../deno.json" with { type: "json" };
 import { doctorCommand } from "./doctor.ts";
 import { installCommand } from "./install.ts";
 import { Interrupted } from "./interrupts.ts";
+import { prepareCommand } from "./prepare.ts";
 
 /** Exit code for a command line that cannot be understood. */
 const USAGE = 2;
+
+/** Exit codes above it are a signal's. */
+const INTERRUPTED = 128;
 
 function program(onEnd: (exitCode: number) => void): Command {
   const coload = new Command("coload")
@@ -20,6 +24,7 @@ function program(onEnd: (exitCode: number) => void): Command {
     .version(config.version)
     .enablePositionalOptions()
     .addCommand(installCommand())
+    .addCommand(prepareCommand(onEnd))
     .addCommand(doctorCommand(onEnd));
   for (const command of [coload, ...coload.commands]) command.exitOverride().showHelpAfterError("(--help says more)");
   return coload;
@@ -39,4 +44,7 @@ export async function main(args: readonly string[]): Promise<number> {
   }
 }
 
-if (import.meta.main) process.exitCode = await main(process.argv.slice(2));
+if (import.meta.main) {
+  process.exitCode = await main(process.argv.slice(2));
+  if (process.exitCode > INTERRUPTED) process.exit(); // though onnxruntime may be in the middle of something
+}

@@ -4,6 +4,7 @@ import { ffi, type Pointer } from "../../ffi/mod.ts";
 import { mapMemory, type NativeMemory, offset, unmapMemory } from "../../ffi/native_memory.ts";
 import { callNative } from "../../ffi/process/calls.ts";
 import { LEDGER, note, strike } from "../../ffi/process/ledger.ts";
+import { leaveBeforeDestructors } from "../../ffi/process/pool.ts";
 import { MemoryError, type NativeError, OrtError, SystemError } from "../errors.ts";
 import { ort } from "./environment.ts";
 import { createNativeOptions } from "./native_options.ts";
@@ -11,6 +12,8 @@ import type { NativeSessionOptions } from "./session_options.ts";
 import { OUT_OF_MEMORY, readStatus } from "./status.ts";
 
 const HEADER = 64;
+
+let handlerIsLast = false;
 
 /** A model to load: a file's path, or bytes that are copied into native memory at once. */
 export type LoadSource = { readonly path: string } | { readonly bytes: Uint8Array };
@@ -111,6 +114,8 @@ export class NativeLoad {
     const fn = address(this.#path ? "CreateSession" : "CreateSessionFromArray");
     const status = await callNative("load", fn, [ffi.address(env), model, ...size, options, out]);
     const session = ffi.pointer(this.#words[0]!);
+    if (!handlerIsLast) leaveBeforeDestructors(); // the first session makes onnxruntime's last statics
+    handlerIsLast = true;
     if (status !== 0n) throw loadError(ffi.pointer(status)!, this.#name);
     return session!;
   }

@@ -113,6 +113,9 @@ function apply(target: Pointer, options: NativeSessionOptions): void {
   for (const [name, value] of Object.entries(options.freeDimensionOverrides ?? {})) {
     check(api.AddFreeDimensionOverrideByName(target, cstring(name), BigInt(value)), doing);
   }
+  if (options.optimizedModelPath !== undefined) {
+    check(api.SetOptimizedModelFilePath(target, cstring(options.optimizedModelPath)), doing);
+  }
   if (options.enableCpuMemArena === false) check(api.DisableCpuMemArena(target), doing);
   if (options.enableProfiling) check(api.EnableProfiling(target, cstring("onnxruntime_profile_")), doing);
   check(api.SetSessionLogSeverityLevel(target, options.logSeverityLevel ?? LOG_FATAL), doing);

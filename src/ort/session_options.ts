@@ -1,17 +1,5 @@
 import { rangeError, typeError } from "../errors.ts";
-
-/** What is done and how far it is, for a progress bar. */
-export interface LoadProgress {
-  /**
-   * `find`: onnxruntime and the model's file; `read`: bytes into native memory; `create`: onnxruntime's own work;
-   * `ready`: all of it is done.
-   */
-  readonly phase: "find" | "read" | "create" | "ready";
-  /** Bytes of the model, its external data included, where known. */
-  readonly totalBytes: number;
-  /** Milliseconds since the load began. */
-  readonly elapsedMs: number;
-}
+import type { LoadProgress } from "./load_progress.ts";
 
 /** How onnxruntime creates a session. */
 export interface SessionOptions {
@@ -32,6 +20,18 @@ export interface SessionOptions {
   executionProviders?: readonly (string | { name: string; options: Record<string, string> })[];
   /** Whether activations come from an arena that keeps its memory. Default: `true`. */
   enableCpuMemArena?: boolean;
+  /**
+   * When the memory of activations goes back to the system: `"idle"`, after a second without runs; `"run"`, after each
+   * one, which then takes it anew (a convolution's run of 57 ms became one of 81 ms); `"never"`. Default: `"idle"` where
+   * weights are shared, else `"never"`. Without an arena it goes back after each run anyway.
+   */
+  shrinkArena?: "idle" | "run" | "never";
+  /**
+   * Whether the machine holds the weights once for all its processes: `"prepacked"` and `"mapped"` prepare a copy in
+   * Coload's cache unless there is one, and load that; `"auto"`, the default, loads a copy that was prepared before;
+   * `"off"` does not. It never makes a load fail: the session's `sharing` says what was done, and why.
+   */
+  shareWeights?: "auto" | "prepacked" | "mapped" | "off";
   /** Writes a profile in the working directory when the session is released. Default: `false`. */
   enableProfiling?: boolean;
   /** 0 verbose, 1 info, 2 warning, 3 error, 4 fatal. Default: 4, since errors are thrown. */
@@ -45,11 +45,16 @@ export interface SessionOptions {
 }
 
 /** The options that onnxruntime hears of: not who waits for the session, nor who is told how far it is. */
-export type NativeSessionOptions = Omit<SessionOptions, "signal" | "onProgress">;
+export type NativeSessionOptions = Omit<SessionOptions, "signal" | "onProgress" | "shareWeights" | "shrinkArena"> & {
+  /** Where onnxruntime writes the model as it has rewritten it. */
+  readonly optimizedModelPath?: string;
+};
 
 const EXECUTION_MODES = ["sequential", "parallel"] as const;
 const OPTIMIZATION_LEVELS = ["disabled", "basic", "extended", "all"] as const;
 const BOOLEANS = ["enableCpuMemArena", "enableProfiling"] as const;
+const SHRINK_ARENA = ["idle", "run", "never"] as const;
+const SHARE_WEIGHTS = ["auto", "prepacked", "mapped", "off"] as const;
 const THREAD_COUNTS = ["intraOpNumThreads", "interOpNumThreads"] as const;
 const KNOWN = new Set<string>([
   ...THREAD_COUNTS,
@@ -58,6 +63,8 @@ const KNOWN = new Set<string>([
   "graphOptimizationLevel",
   "freeDimensionOverrides",
   "executionProviders",
+  "shrinkArena",
+  "shareWeights",
   "logSeverityLevel",
   "extra",
   "signal",
@@ -114,6 +121,8 @@ export function checkSessionOptions(options: SessionOptions): void {
   };
   one("executionMode", EXECUTION_MODES);
   one("graphOptimizationLevel", OPTIMIZATION_LEVELS);
+  one("shrinkArena", SHRINK_ARENA);
+  one("shareWeights", SHARE_WEIGHTS);
   one("logSeverityLevel", [0, 1, 2, 3, 4]);
   BOOLEANS.forEach((name) => one(name, [true, false]));
   for (const [name, value] of Object.entries(options.freeDimensionOverrides ?? {})) {
@@ -169,6 +178,8 @@ export function sessionOptionsKey(options: SessionOptions): string {
     ["dims", options.freeDimensionOverrides && sorted(options.freeDimensionOverrides)],
     ["providers", providersKey(options.executionProviders)],
     ["arena", options.enableCpuMemArena === false ? false : undefined],
+    ["shrink", options.shrinkArena],
+    ["share", options.shareWeights === "auto" ? undefined : options.shareWeights],
     ["profile", options.enableProfiling || undefined],
     ["extra", options.extra && sorted(options.extra)],
   ];

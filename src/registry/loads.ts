@@ -8,6 +8,7 @@ import { idleSlots, makeRoom } from "./eviction.ts";
 import { describeFailure, revive } from "./failure.ts";
 import type { Load, Loaded } from "./load.ts";
 import type { Evicted, ModelStore } from "./model_store.ts";
+import { keepArena } from "./resident_arena.ts";
 import { Resident, sourceNumber } from "./residents.ts";
 import { type Outcome, settled } from "./settled.ts";
 import { findSlot, readText, writeText } from "./slot_text.ts";
@@ -43,6 +44,7 @@ export class Loads {
     const text = readText(table, slot), { key, alias } = text, held = this.#objects.get(slot);
     const made = residents.add(new Resident(table, slot, text, held));
     this.#objects.delete(slot);
+    keepArena(this.#store, made, text);
     residents.name(made, key);
     residents.name(made, alias);
     return made;
@@ -271,7 +273,8 @@ export class Loads {
       return this.#store.takeOrphan(slot);
     });
     if (session === undefined) return;
-    const weights = { bytes: table.getF64(slot, SLOT_F64.bytes), source: "estimated" } as const;
+    const { sharedBytes: shared = 0 } = exclusively(() => readText(table, slot));
+    const weights = { bytes: table.getF64(slot, SLOT_F64.bytes), shared, source: "estimated" } as const;
     void this.#run(slot, session === null ? load : { ...load, make: () => Promise.resolve({ session, weights }) }, []);
   }
 }

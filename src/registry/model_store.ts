@@ -7,7 +7,8 @@ import { reap } from "../../ffi/process/reaper.ts";
 import { exclusively } from "../../ffi/process/shared.ts";
 import { joinOrt, ort } from "../ort/environment.ts";
 import { loadedSession, releaseLoad } from "../ort/native_load.ts";
-import { releaseNativeSession } from "../session/native_session.ts";
+import { releaseSession } from "../ort/release_session.ts";
+
 import type { EvictionReason, RegistryEventDetail, RegistryEventType } from "./events.ts";
 import { expiry } from "./eviction.ts";
 import { type Resident, Residents } from "./residents.ts";
@@ -147,7 +148,7 @@ export class ModelStore {
   async #releaseHeld(session: bigint, resident: Resident | undefined): Promise<void> {
     if (session !== 0n) {
       joinOrt(); // another thread may have loaded it
-      await releaseNativeSession(ffi.pointer(session)!);
+      await releaseSession(ffi.pointer(session)!);
     } else {
       await null; // what evicts may hold the process's lock, and dispose is the user's code
       await resident?.dispose?.(resident.object);
@@ -239,7 +240,7 @@ export class ModelStore {
       this.free(slot);
       return made;
     });
-    if (session) void releaseNativeSession(session);
+    if (session) void releaseSession(session);
   }
 
   /** Takes back or completes the eviction that a thread ended in the middle of: under the lock nobody else evicts. */
@@ -256,7 +257,7 @@ export class ModelStore {
       this.free(slot);
       return held;
     });
-    if (session) void releaseNativeSession(session);
+    if (session) void releaseSession(session);
   }
 
   /** The session that an ended thread's load has made, if it has; what the load needed is released. Under the lock. */

@@ -32,7 +32,7 @@ export function objectLoad<T>(
       const { model, memoryBytes, dispose } = check(label, await loader(controller.signal));
       return {
         object: { object: model, dispose: dispose as ((model: unknown) => unknown) | undefined },
-        weights: { bytes: memoryBytes ?? 0, source: memoryBytes === undefined ? "estimated" : "declared" },
+        weights: { bytes: memoryBytes ?? 0, shared: 0, source: memoryBytes === undefined ? "estimated" : "declared" },
       };
     },
   };

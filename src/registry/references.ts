@@ -5,8 +5,9 @@ import type { ModelStore } from "./model_store.ts";
 import type { Resident } from "./residents.ts";
 
 /** A session over one use of a resident, which was counted for it. The store outlives its registry until then. */
-export function sessionOf(store: ModelStore, { slot, label, core, weights }: Resident): InferenceSession {
-  return makeSession(core!, weights, new Reference(label, () => store.release(slot)));
+export function sessionOf(store: ModelStore, resident: Resident): InferenceSession {
+  const { slot, label, core } = resident;
+  return makeSession(core!, resident, new Reference(label, () => store.release(slot)));
 }
 
 /** A handle over one use of a resident, as {@linkcode sessionOf}. */

@@ -18,11 +18,13 @@ export function listModels(table: RegistryTable): ModelInfo[] {
     [...table.used()].flatMap((slot): ModelInfo[] => {
       const state = STATE_NAMES[table.state(slot)];
       if (state === undefined) return [];
+      const { label, sharedBytes = 0 } = readText(table, slot);
       return [{
-        key: readText(table, slot).label,
+        key: label,
         state,
         memory: {
           bytes: table.getF64(slot, SLOT_F64.bytes),
+          shared: sharedBytes,
           source: state === "loading" ? "estimated" : sourceName(table.getU32(slot, SLOT_U32.source)),
         },
         referenceCount: table.references(slot),

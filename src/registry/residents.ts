@@ -1,6 +1,7 @@
 import { ffi } from "../../ffi/mod.ts";
 import { SessionCore } from "../session/session_core.ts";
 import type { WeightMemory } from "../session/native_session.ts";
+import type { Sharing } from "../weights/share.ts";
 import type { SlotText } from "./slot_text.ts";
 import { type RegistryTable, SLOT_F64, SLOT_STATE, SLOT_U32, SLOT_U64 } from "./table.ts";
 
@@ -22,11 +23,12 @@ export class Resident {
   readonly object: unknown;
   readonly dispose: ((model: unknown) => unknown) | undefined;
   readonly weights: WeightMemory;
+  readonly sharing: Sharing;
 
   constructor(
     table: RegistryTable,
     slot: number,
-    { label, accelerated }: SlotText,
+    { label, accelerated, sharing, sharedBytes = 0 }: SlotText,
     held: { object: unknown; dispose: ((model: unknown) => unknown) | undefined } | undefined,
   ) {
     this.slot = slot;
@@ -35,7 +37,8 @@ export class Resident {
     this.object = held?.object;
     this.dispose = held?.dispose;
     const source = sourceName(table.getU32(slot, SLOT_U32.source));
-    this.weights = { bytes: table.getF64(slot, SLOT_F64.bytes), source };
+    this.weights = { bytes: table.getF64(slot, SLOT_F64.bytes), shared: sharedBytes, source };
+    this.sharing = sharing ?? { mode: "off", reason: "" };
     const session = ffi.pointer(table.getU64(slot, SLOT_U64.session));
     this.core = held
       ? undefined

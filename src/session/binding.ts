@@ -154,7 +154,7 @@ export class Binding implements Disposable {
   runSync(): void {
     this.#pin();
     try {
-      const status = this.#core.api.RunWithBinding(this.#core.pointer, null, this.#pointer);
+      const { api, pointer, runOptions } = this.#core, status = api.RunWithBinding(pointer, runOptions, this.#pointer);
       if (status !== null) check(status, DOING);
     } finally {
       this.#unpin();
@@ -167,8 +167,8 @@ export class Binding implements Disposable {
     this.#running++;
     this.#reference.begin();
     try {
-      const fn = ort().address("RunWithBinding");
-      const status = await callNative("run", fn, [this.#core.address, 0n, this.#handle.address]);
+      const fn = ort().address("RunWithBinding"), runOptions = ffi.address(this.#core.runOptions);
+      const status = await callNative("run", fn, [this.#core.address, runOptions, this.#handle.address]);
       check(ffi.pointer(status), DOING);
     } finally {
       this.#unpin();
@@ -251,6 +251,7 @@ export class Binding implements Disposable {
   }
 
   #unpin(): void {
+    this.#core.ran();
     for (const storage of this.#reads) storage.unpinRead();
     for (const storage of this.#writes) storage.unpinWrite();
   }

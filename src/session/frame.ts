@@ -4,7 +4,6 @@ import { typeError } from "../errors.ts";
 import { Handle } from "../handle.ts";
 import { Block } from "../memory/block.ts";
 import { ort } from "../ort/environment.ts";
-import { pointerIn, scratch } from "../ort/scratch.ts";
 import { check } from "../ort/status.ts";
 import type { NumericData } from "../tensor/dtype.ts";
 import { isTensor, type Storage, type StorageKind } from "../tensor/internal.ts";
@@ -12,6 +11,7 @@ import type { Tensor } from "../tensor/tensor.ts";
 import { ExpectedExtents, refusesShape } from "./expected_extents.ts";
 import { bindFeed, refuseFeed, refuseUnknownFeeds } from "./feed.ts";
 import { placeOutput } from "./output.ts";
+import { releaseRunOptions } from "./idle_arena.ts";
 import type { OutputPlace, StagedPlace } from "./output_place.ts";
 import type { Feeds, RunSyncOptions } from "./run_options.ts";
 import type { SessionCore } from "./session_core.ts";
@@ -227,10 +227,7 @@ export class Frame {
 
   /** Options by which the run in flight can be told to stop. */
   get runOptions(): Pointer {
-    if (this.#runOptions) return this.#runOptions.pointer!;
-    check(ort().api.CreateRunOptions(scratch().a), "make run options");
-    const release = ffi.pointer(ort().address("ReleaseRunOptions"))!;
-    return (this.#runOptions = new Handle("run options", pointerIn()!, { release })).pointer!;
+    return (this.#runOptions ??= this.core.makeRunOptions()).pointer!;
   }
 
   /** Has C stop at its next operator. */
@@ -292,8 +289,7 @@ export class Frame {
     this.repeats.forget();
     this.inputStages.forEach((stage) => stage?.dispose());
     this.outputStages.forEach((stage) => stage?.dispose());
-    const options = this.#runOptions?.take();
-    if (options) ort().api.ReleaseRunOptions(options);
+    releaseRunOptions(this.#runOptions);
     this.#block.dispose();
   }
 }

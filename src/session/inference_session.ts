@@ -1,12 +1,15 @@
 import { disposedError } from "../errors.ts";
 import { type ModelMetadata, readModelMetadata } from "../ort/model_metadata.ts";
 import type { ModelSource } from "../ort/model_source.ts";
+import { releaseSession } from "../ort/release_session.ts";
 import { arenaStatistics } from "../ort/session_memory.ts";
 import { checkOptionNames, isCpuOnly, type SessionOptions } from "../ort/session_options.ts";
 import type { ValueInfo } from "../ort/type_info.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import type { Sharing } from "../weights/share.ts";
 import { type Binding, makeBinding } from "./binding.ts";
-import { createNativeSession, releaseNativeSession, type WeightMemory } from "./native_session.ts";
+import { arenaPolicy } from "./idle_arena.ts";
+import { createNativeSession, type NativeSession, type WeightMemory } from "./native_session.ts";
 import { Reference } from "./reference.ts";
 import { run, runSync } from "./run.ts";
 import type { Feeds, RunOptions, RunSyncOptions } from "./run_options.ts";
@@ -28,16 +31,22 @@ export interface Model {
 
 /** What a session holds, in bytes. */
 export interface SessionMemory {
-  /** Its weights, as they are laid out for computing. */
+  /** Its weights, as they are laid out for computing, in this process alone. */
   readonly weights: number;
+  /** Weights in a file that all processes of the machine share, which takes them once. */
+  readonly shared: number;
   /** What its arena took from the system for activations, up to now. */
   readonly arena: number;
-  /** How `weights` is known. */
+  /** How `weights` and `shared` are known. */
   readonly source: WeightMemory["source"];
 }
 
 /** Makes a session that uses a core until its reference is given back. For the registry. */
-export let makeSession: (core: SessionCore, weights: WeightMemory, reference: Reference) => InferenceSession;
+export let makeSession: (
+  core: SessionCore,
+  held: Pick<NativeSession, "weights" | "sharing">,
+  reference: Reference,
+) => InferenceSession;
 
 const dropped = new FinalizationRegistry<Reference>((reference) => reference.dropped());
 
@@ -69,17 +78,24 @@ export class InferenceSession implements Model, Disposable, AsyncDisposable {
   readonly #core: SessionCore;
   readonly #reference: Reference;
   readonly #weights: WeightMemory;
+  /** Whether all processes share its weights, and where, or why not. */
+  readonly sharing: Sharing;
   #metadata: ModelMetadata | undefined;
 
-  private constructor(core: SessionCore, weights: WeightMemory, reference: Reference) {
+  private constructor(
+    core: SessionCore,
+    { weights, sharing }: Pick<NativeSession, "weights" | "sharing">,
+    reference: Reference,
+  ) {
     this.#core = core;
     this.#weights = weights;
+    this.sharing = sharing;
     this.#reference = reference;
     dropped.register(this, reference, reference);
   }
 
   static {
-    makeSession = (core, weights, reference) => new InferenceSession(core, weights, reference);
+    makeSession = (core, held, reference) => new InferenceSession(core, held, reference);
   }
 
   /**
@@ -94,20 +110,14 @@ export class InferenceSession implements Model, Disposable, AsyncDisposable {
    */
   static async create(model: ModelSource, options: SessionOptions = {}): Promise<InferenceSession> {
     checkOptionNames(options);
-    const { pointer, weights, handle } = await createNativeSession(model, options);
-    const core = new SessionCore(
-      pointer,
-      `session-${nextSessionNumber()}`,
-      isCpuOnly(options),
-    );
-    return new InferenceSession(
-      core,
-      weights,
-      new Reference(`session ${core.id}`, () => {
-        core.dispose();
-        return releaseNativeSession(handle.take()!);
-      }),
-    );
+    const made = await createNativeSession(model, options), { pointer, handle } = made;
+    const core = new SessionCore(pointer, `session-${nextSessionNumber()}`, isCpuOnly(options));
+    const reference = new Reference(`session ${core.id}`, () => {
+      core.dispose();
+      return releaseSession(handle.take()!);
+    });
+    core.keepArena(arenaPolicy(options.shrinkArena, made.sharing), () => reference.hold());
+    return new InferenceSession(core, made, reference);
   }
 
   /** What the model wants. */
@@ -139,8 +149,9 @@ export class InferenceSession implements Model, Disposable, AsyncDisposable {
   /** What the session holds. @throws {ReferenceError} DISPOSED */
   get memory(): SessionMemory {
     this.#use();
-    const { bytes, source } = this.#weights, reserved = arenaStatistics(this.#core.pointer)?.reserved ?? bytes;
-    return { weights: bytes, arena: Math.max(0, reserved - bytes), source };
+    const { bytes, shared, source } = this.#weights, weights = bytes - shared;
+    const reserved = arenaStatistics(this.#core.pointer)?.reserved ?? weights;
+    return { weights, shared, arena: Math.max(0, reserved - weights), source };
   }
 
   /**

@@ -32,6 +32,13 @@ export class Reference {
     if (--this.#running === 0) this.#settle();
   }
 
+  /** Begins a run that ends when the result is disposed of; `undefined` when the use was given up. */
+  hold(): Disposable | undefined {
+    if (this.#disposed) return undefined;
+    this.begin();
+    return { [Symbol.dispose]: () => this.end() };
+  }
+
   /** Notes that something goes on needing what is used, such as a binding: nobody waits for its end. */
   tie(): void {
     this.#ties++;

@@ -111,8 +111,8 @@ export class Repeat {
    */
   run(): Tensors | undefined {
     if (!this.#load()) return undefined;
-    const { api, pointer } = this.#core, binding = this.#binding ?? this.#bind();
-    const status = api.RunWithBinding(pointer, null, binding.pointer);
+    const { api, pointer, runOptions } = this.#core, binding = this.#binding ?? this.#bind();
+    const status = api.RunWithBinding(pointer, runOptions, binding.pointer);
     this.#runs++;
     if (status === null) return this.#collect();
     api.ReleaseStatus(status); // a whole run fails as well and says why, unless this one expected a wrong shape

@@ -14,12 +14,12 @@ function runWhole(core: SessionCore, frame: Frame, feeds: Feeds, options: RunSyn
   if (options !== undefined) checkRunOptions(options);
   try {
     frame.prepare(feeds, options);
-    const { inputNames, inputs, outputNames, outputs } = frame, { api, pointer } = core;
+    const { inputNames, inputs, outputNames, outputs } = frame, { api, pointer, runOptions } = core;
     const inputCount = core.counts[frame.inputCount]!, outputCount = core.counts[frame.outputCount]!;
-    let status = api.Run(pointer, null, inputNames, inputs, inputCount, outputNames, outputCount, outputs);
+    let status = api.Run(pointer, runOptions, inputNames, inputs, inputCount, outputNames, outputCount, outputs);
     if (status !== null && frame.withdraw(status)) {
       api.ReleaseStatus(status);
-      status = api.Run(pointer, null, inputNames, inputs, inputCount, outputNames, outputCount, outputs);
+      status = api.Run(pointer, runOptions, inputNames, inputs, inputCount, outputNames, outputCount, outputs);
     }
     check(status, DOING);
     const tensors = frame.collect();
@@ -101,7 +101,7 @@ export function run(
   }
   reference.begin();
   const [inputNames, inputs, outputNames, outputs] = frame.addresses as [bigint, bigint, bigint, bigint];
-  const runOptions = signal ? ffi.address(frame.runOptions) : 0n;
+  const runOptions = ffi.address(signal ? frame.runOptions : core.runOptions);
   const inputCount = core.counts[frame.inputCount]!, outputCount = core.counts[frame.outputCount]!;
   const fn = ort().address("Run");
   const args = [core.address, runOptions, inputNames, inputs, inputCount, outputNames, outputCount, outputs];

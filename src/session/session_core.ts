@@ -2,11 +2,13 @@ import { cstring } from "../../ffi/cstring.ts";
 import { ffi, type Pointer } from "../../ffi/mod.ts";
 import { typeError } from "../errors.ts";
 import type { OrtApi } from "../../ffi/onnxruntime.ts";
+import type { Handle } from "../handle.ts";
 import { Block } from "../memory/block.ts";
 import { ort } from "../ort/environment.ts";
 import { describeValues, type ValueInfo } from "../ort/type_info.ts";
 import type { StorageKind } from "../tensor/storage.ts";
 import { Frame } from "./frame.ts";
+import { type ArenaPolicy, IdleArena, makeRunOptions, releaseRunOptions } from "./idle_arena.ts";
 import { MadePlace } from "./output_place.ts";
 import { describePort, type Port } from "./port.ts";
 
@@ -34,6 +36,9 @@ export class SessionCore {
   readonly #idle: Frame[] = [];
   #idleBytes = 0;
   #syncFrame: Frame | undefined;
+  #idleArena: IdleArena | undefined;
+  #shrinks = false;
+  #runOptions: Handle | undefined;
   #closed = false;
 
   /** @param onCpu whether the CPU alone computes; then the outputs' memory can be there before a run */
@@ -65,6 +70,33 @@ export class SessionCore {
     this.counts = Array.from({ length: names.length + 1 }, (_, i) => BigInt(i));
   }
 
+  /**
+   * Says when the memory of activations goes back to the system.
+   *
+   * @param hold keeps the native session from being released until the result is disposed of
+   */
+  keepArena(policy: ArenaPolicy, hold: () => Disposable | undefined): void {
+    const { pointer, inputInfos: inputs, outputInfos: outputs } = this;
+    if (policy === "idle") this.#idleArena = new IdleArena({ pointer, inputs, outputs, hold });
+    this.#shrinks = policy === "run";
+    if (this.#shrinks) this.#runOptions = this.makeRunOptions();
+  }
+
+  /** Run options for one run at a time, which the caller releases. */
+  makeRunOptions(): Handle {
+    return makeRunOptions(this.#shrinks);
+  }
+
+  /** Run options for a run that has none of its own. */
+  get runOptions(): Pointer | null {
+    return this.#runOptions?.pointer ?? null;
+  }
+
+  /** Notes that a run is over. */
+  ran(): void {
+    this.#idleArena?.ran();
+  }
+
   /** A frame for a synchronous run: the same one each time, unless a run began within another. */
   takeSyncFrame(): Frame {
     const frame = this.#syncFrame ?? new Frame(this);
@@ -74,6 +106,7 @@ export class SessionCore {
 
   /** Gives a synchronous run's frame back. */
   giveSyncFrame(frame: Frame): void {
+    this.ran();
     if (this.#closed || this.#syncFrame) frame.dispose();
     else this.#syncFrame = frame;
   }
@@ -88,6 +121,7 @@ export class SessionCore {
 
   /** Gives a frame back for the next run; as many are kept as can be in flight, but little memory. */
   giveFrame(frame: Frame): void {
+    this.ran();
     const bytes = this.#idleBytes + frame.heldBytes;
     if (this.#closed || this.#idle.length >= MAX_IDLE_FRAMES || bytes > MAX_IDLE_BYTES) return frame.dispose();
     this.#idle.push(frame);
@@ -117,6 +151,8 @@ export class SessionCore {
   dispose(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#idleArena?.stop();
+    releaseRunOptions(this.#runOptions);
     this.#syncFrame?.dispose();
     this.#idle.splice(0).forEach((frame) => frame.dispose());
     this.#names.dispose();

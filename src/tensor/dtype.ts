@@ -138,6 +138,11 @@ export function arrayOf(dtype: NumericDType): NumericConstructor {
   return TRAITS[dtype].array!;
 }
 
+/** Whether a name is a dtype's. */
+export function isDType(name: string): name is DType {
+  return TRAITS[name as DType] !== undefined;
+}
+
 /** Refuses what is not a dtype. @throws {TypeError} INVALID_DTYPE */
 export function checkDType(dtype: DType): void {
   if (typeof dtype !== "string" || TRAITS[dtype] === undefined) {

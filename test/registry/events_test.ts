@@ -130,7 +130,7 @@ describe("list", () => {
     assert.deepEqual([model!.state, model!.referenceCount, model!.expiresAt], ["ready", 1, undefined]);
     assert.ok(model!.lastAccessed >= before && model!.loadedAt >= model!.lastAccessed && model!.loadedAt <= Date.now());
     assert.deepEqual([tokenizer!.key, tokenizer!.referenceCount], ["tokenizer", 0]);
-    assert.deepEqual(tokenizer!.memory, { bytes: 10, source: "declared" });
+    assert.deepEqual(tokenizer!.memory, { bytes: 10, shared: 0, source: "declared" });
     assert.ok(tokenizer!.expiresAt! >= before + 1000);
   });
 
@@ -139,6 +139,6 @@ describe("list", () => {
     using session = await registry.load(manyNodes(1));
     const [{ key, memory }] = registry.list() as [ReturnType<typeof registry.list>[0]];
     assert.match(key, /^sha256:/);
-    assert.deepEqual(memory, { bytes: session.memory.weights, source: session.memory.source });
+    assert.deepEqual(memory, { bytes: session.memory.weights, shared: 0, source: session.memory.source });
   });
 });

@@ -3,7 +3,7 @@ import { linkSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, trunc
 import { afterEach, describe, it } from "node:test";
 import onnxProto from "onnx-proto";
 import { type InferenceSession, ModelRegistry } from "../../mod.ts";
-import { externalLocations } from "../../src/ort/external_data.ts";
+import { externalLocations } from "../../src/ort/model_scan.ts";
 import { nothingLeft } from "../support/left.ts";
 import { manyNodes, type WeightsModel, writeWeights } from "../support/models.ts";
 import { failure, floats } from "../support/sessions.ts";

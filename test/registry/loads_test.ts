@@ -60,7 +60,7 @@ describe("a load", () => {
     assert.deepEqual({ ...info, lastAccessed: 0 }, {
       key: "long",
       state: "loading",
-      memory: { bytes: long.length, source: "estimated" },
+      memory: { bytes: long.length, shared: 0, source: "estimated" },
       referenceCount: 1,
       loadedAt: 0,
       lastAccessed: 0,

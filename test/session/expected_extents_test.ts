@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { afterEach, describe, it } from "node:test";
 import { isCpuOnly } from "../../src/ort/session_options.ts";
 import { ExpectedExtents } from "../../src/session/expected_extents.ts";
-import { createNativeSession, releaseNativeSession } from "../../src/session/native_session.ts";
+import { releaseSession } from "../../src/ort/release_session.ts";
+import { createNativeSession } from "../../src/session/native_session.ts";
 import { runSync } from "../../src/session/run.ts";
 import type { Feeds, RunSyncOptions } from "../../src/session/run_options.ts";
 import { SessionCore } from "../../src/session/session_core.ts";
@@ -166,7 +167,7 @@ describe("what other devices than the CPU compute", () => {
       core.giveSyncFrame(frame);
       core.dispose();
     }
-    await releaseNativeSession(handle.take()!);
+    await releaseSession(handle.take()!);
   });
 
   it("is not what the CPU's provider alone does, by any of its names", () => {

@@ -7,7 +7,7 @@ import { ffi } from "../../ffi/mod.ts";
 import { InferenceSession, ModelRegistry } from "../../mod.ts";
 import { ort, startOrt } from "../../src/ort/environment.ts";
 import { NativeLoad } from "../../src/ort/native_load.ts";
-import { finishLoad, releaseNativeSession } from "../../src/session/native_session.ts";
+import { releaseSession, trimMemory } from "../../src/ort/release_session.ts";
 import { nothingLeft } from "../support/left.ts";
 import { add } from "../support/models.ts";
 
@@ -32,13 +32,14 @@ describe("a session", () => {
     await startOrt();
     const load = NativeLoad.prepare({ bytes: add() }, {});
     load.noteInLedger();
-    const { pointer } = await finishLoad(load, 1 << 20); // gives memory back, which takes a while
+    const pointer = await load.run();
+    await trimMemory(); // which takes a while
     assert.deepEqual(sessionsInLedger(), [ffi.address(pointer)]);
     load.disown();
     load.disown();
     assert.deepEqual(sessionsInLedger(), []);
     load.release();
-    await releaseNativeSession(pointer);
+    await releaseSession(pointer);
   });
 
   it("is in the ledger once from when it is created until it is disposed", async () => {

@@ -1,0 +1,61 @@
+import path from "node:path";
+import { fileIdentity } from "../../ffi/files.ts";
+import type { LoadSource } from "../ort/native_load.ts";
+import type { NativeSessionOptions } from "../ort/session_options.ts";
+import { alignWeights } from "./align.ts";
+import { DATA, MODEL } from "./manifest.ts";
+import { withSession } from "./session.ts";
+
+/** Weights smaller than this stay in the model. */
+const SMALLEST_APART = 1024;
+
+const apart = {
+  "session.optimized_model_external_initializers_file_name": DATA,
+  "session.optimized_model_external_initializers_min_size_in_bytes": `${SMALLEST_APART}`,
+};
+
+/** Bytes of weights that a folder holds so far. */
+export function writtenBytes(directory: string): number {
+  const found = fileIdentity(path.join(directory, DATA));
+  return "error" in found ? 0 : found.byteLength;
+}
+
+async function write(
+  source: LoadSource,
+  options: NativeSessionOptions,
+  extra: Record<string, string>,
+  directory: string,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const all = { ...options.extra, ...apart, ...extra };
+  const optimizedModelPath = path.join(directory, MODEL);
+  await withSession(source, { ...options, extra: all, optimizedModelPath }, signal, () => {});
+  await alignWeights(directory, signal);
+}
+
+/** Rewrites a model for this machine, its weights apart in a file that can be mapped. @throws {NativeError} */
+export function convert(
+  source: LoadSource,
+  options: NativeSessionOptions,
+  directory: string,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  return write(source, options, { "session.disable_prepacking": "1" }, directory, signal);
+}
+
+/**
+ * Writes what {@linkcode convert} has written once more, with its weights as they are laid out for computing beside
+ * them. (Two steps, for one would hold them twice in memory.)
+ *
+ * @throws {NativeError}
+ */
+export function pack(
+  converted: string,
+  options: NativeSessionOptions,
+  directory: string,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const source = { path: path.join(converted, MODEL) }, level = { graphOptimizationLevel: "disabled" } as const;
+  const extra = { "session.save_external_prepacked_constant_initializers": "1" };
+  return write(source, { ...options, ...level }, extra, directory, signal);
+}

@@ -1,0 +1,136 @@
+import { createHash, randomBytes } from "node:crypto";
+import { setTimeout as delay } from "node:timers/promises";
+import path from "node:path";
+import { openToRead, removeTree, renamePath, writeNewFile } from "../../ffi/file_tree.ts";
+import { type FileIdentity, fileIdentity, readText } from "../../ffi/files.ts";
+import { functionPointer } from "../../ffi/libc.ts";
+import { OwnedDescriptor } from "../../ffi/owned_descriptor.ts";
+import { callNative } from "../../ffi/process/calls.ts";
+import { SystemError } from "../errors.ts";
+import { Block } from "../memory/block.ts";
+import type { WeightsCache } from "./cache.ts";
+
+/** Bytes that are hashed in one piece. */
+const CHUNK = 8 << 20;
+/** Chunks that are read and hashed at once. */
+const LANES = 2;
+const DIGEST_BYTES = 32, DIGEST = /^[0-9a-f]{64}$/;
+/** A file that was written to less than this ago may be written to again without another time of change. */
+const CLOCK_STEP_MS = 50;
+
+/** How a digest is taken. */
+export interface DigestOptions {
+  /** Where it is remembered. */
+  readonly cache: WeightsCache;
+  /** Whether to read the file although its digest is known. */
+  readonly again?: boolean;
+  readonly signal?: AbortSignal | undefined;
+  /** Hears how many bytes were read. */
+  readonly onBytes?: ((byteLength: number) => void) | undefined;
+}
+
+/** What is in a file. */
+export interface FileDigest {
+  /** SHA-256 over the SHA-256 of each 8 MiB, in hexadecimal. */
+  readonly digest: string;
+  readonly byteLength: number;
+  /** The state that the file was in, before it was read and after. */
+  readonly state: string;
+}
+
+/** What this thread knows of files, by their states. */
+const known = new Map<string, string>();
+
+const memoPath = (cache: WeightsCache, state: string): string =>
+  path.join(cache.digests, createHash("sha256").update(state).digest("hex").slice(0, 40));
+
+/** The digest of a file in this state, if it is known. */
+export function knownDigest(cache: WeightsCache, state: string): string | undefined {
+  const here = known.get(state);
+  if (here !== undefined) return here;
+  const [digest, of] = readText(memoPath(cache, state))?.split("\n") ?? [];
+  if (of !== state || digest === undefined || !DIGEST.test(digest)) return undefined;
+  known.set(state, digest);
+  return digest;
+}
+
+/** Remembers what is in a file, by its device, inode, size, and times of change, for all processes. */
+function remember(cache: WeightsCache, { state, digest }: FileDigest): void {
+  known.set(state, digest);
+  const memo = memoPath(cache, state), draft = `${memo}.${randomBytes(8).toString("hex")}`;
+  try {
+    writeNewFile(draft, new TextEncoder().encode(`${digest}\n${state}\n`));
+    renamePath(draft, memo);
+  } catch { // full or not to be written to: then it is read again by the next process
+    removeTree(draft);
+  }
+}
+
+function identify(file: string): FileIdentity {
+  const found = fileIdentity(file);
+  if ("error" in found) throw new SystemError("SYSTEM", `Cannot read ${file}: ${found.message}`);
+  return found;
+}
+
+/** @throws {SystemError} MODEL_CHANGED */
+function changed(file: string): never {
+  throw new SystemError("MODEL_CHANGED", `Cannot tell what is in ${file}: it was written to meanwhile`);
+}
+
+/** Reads and hashes a file on other threads. */
+async function hash(file: string, byteLength: number, { signal, onBytes }: DigestOptions): Promise<string> {
+  using open = new OwnedDescriptor(openToRead(file));
+  const pread = functionPointer("pread"), chunks = Math.ceil(byteLength / CHUNK);
+  const digests = new Uint8Array(chunks * DIGEST_BYTES);
+  let next = 0;
+  const lane = async (): Promise<void> => {
+    const block = new Block(CHUNK);
+    try {
+      while (next < chunks) {
+        const index = next++, start = index * CHUNK, length = Math.min(CHUNK, byteLength - start);
+        signal?.throwIfAborted();
+        const args = [BigInt(open.fd), block.address, BigInt(length), BigInt(start)];
+        if (await callNative("load", pread, args) !== BigInt(length)) changed(file);
+        const part = await crypto.subtle.digest("SHA-256", new Uint8Array(block.buffer, 0, length));
+        digests.set(new Uint8Array(part), index * DIGEST_BYTES);
+        onBytes?.(length);
+      }
+    } finally {
+      block.dispose();
+    }
+  };
+  const lanes = await Promise.allSettled(Array.from({ length: LANES }, lane)); // the file stays open for all of them
+  const failed = lanes.find((settled) => settled.status === "rejected");
+  if (failed) throw failed.reason;
+  return createHash("sha256").update(digests).digest("hex");
+}
+
+/**
+ * What is in a file. It is read once for each of its states, which are told apart by device, inode, size, and the times
+ * of its last change of content and of any kind to the nanosecond: the latter no program can set. That trusts the
+ * file system to note changes, and the disk to give back what was written; `again` trusts neither.
+ *
+ * @throws {SystemError} MODEL_CHANGED when it is written to meanwhile; SYSTEM when it cannot be read
+ */
+export async function digestOf(file: string, options: DigestOptions): Promise<FileDigest> {
+  const found = identify(file), { state, byteLength, changedAt } = found;
+  const before = options.again ? undefined : knownDigest(options.cache, state);
+  if (before !== undefined) return { digest: before, byteLength, state };
+  const age = Date.now() - changedAt;
+  if (age < CLOCK_STEP_MS) await delay(Math.min(CLOCK_STEP_MS, CLOCK_STEP_MS - age));
+  const digest = await hash(file, byteLength, options);
+  if (identify(file).state !== state) changed(file);
+  const result = { digest, byteLength, state };
+  remember(options.cache, result);
+  return result;
+}
+
+/** The digest of bytes in memory, as that of a file with them. */
+export async function digestOfBytes(bytes: Uint8Array): Promise<string> {
+  const chunks = Math.ceil(bytes.length / CHUNK), digests = new Uint8Array(chunks * DIGEST_BYTES);
+  for (let index = 0; index < chunks; index++) {
+    const chunk = bytes.slice(index * CHUNK, (index + 1) * CHUNK);
+    digests.set(new Uint8Array(await crypto.subtle.digest("SHA-256", chunk)), index * DIGEST_BYTES);
+  }
+  return createHash("sha256").update(digests).digest("hex");
+}

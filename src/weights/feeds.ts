@@ -1,0 +1,97 @@
+import type { Pointer } from "../../ffi/mod.ts";
+import { Block } from "../memory/block.ts";
+import { ort } from "../ort/environment.ts";
+import type { ValueInfo } from "../ort/type_info.ts";
+import { createStringValue, createTensorValue } from "../ort/value.ts";
+import { toBFloat16 } from "../tensor/bfloat16.ts";
+import {
+  arrayOf,
+  type DType,
+  elementByteLength,
+  isDType,
+  type NumericDType,
+  onnxElementType,
+} from "../tensor/dtype.ts";
+
+/** What the open dimensions of a model's inputs are in a run that verifies a copy, and what its whole numbers are. */
+export interface FeedPlan {
+  /** Every open dimension that `dimensions` does not name. */
+  readonly size: number;
+  readonly dimensions: Readonly<Record<string, number>>;
+  /** Every element of an integer tensor: an index that is in range, or a length. */
+  readonly integers: 0 | 1;
+}
+
+/** No input is made larger than this. */
+const MOST = 256 << 20;
+
+/** Why a model cannot be fed with numbers that were made up, if it cannot. */
+export function whyNotFed(inputs: readonly ValueInfo[]): string | undefined {
+  const odd = inputs.find(({ kind, dtype }) => kind !== "tensor" || !isDType(dtype));
+  return odd && `input "${odd.name}" is ${odd.dtype}, for which no value can be made up`;
+}
+
+/** Whether the plan's size means anything to a model. */
+export function hasOpenDimension(inputs: readonly ValueInfo[], dimensions: FeedPlan["dimensions"]): boolean {
+  return inputs.some(({ shape }) => shape.some((size) => open(size) && !(size in dimensions)));
+}
+
+const open = (size: number | string): boolean => typeof size === "string" || size < 0;
+
+/** Numbers from -1 to 1, the same ones each time: the upper bits of a linear congruential generator. */
+function* noise(): Generator<number, never> {
+  for (let state = 12345;;) {
+    state = Math.imul(state, 1664525) + 1013904223 | 0;
+    yield state / 2 ** 31;
+  }
+}
+
+function fill(block: Block, dtype: NumericDType, size: number, integers: 0 | 1): void {
+  const data = new (arrayOf(dtype))(block.buffer, 0, size);
+  if (data instanceof BigInt64Array || data instanceof BigUint64Array) return void data.fill(BigInt(integers));
+  if (dtype !== "uint8" && dtype !== "int8" && !/float/.test(dtype)) return void data.fill(integers);
+  const numbers = noise();
+  for (let i = 0; i < size; i++) {
+    const value = numbers.next().value;
+    data[i] = dtype === "bfloat16"
+      ? toBFloat16(value)
+      : /float/.test(dtype)
+      ? value
+      : Math.abs(Math.trunc(value * 100));
+  }
+}
+
+/** Made-up values for a model's inputs, in native memory, which end with it. */
+export class MadeUpFeeds implements Disposable {
+  /** `OrtValue *` by the inputs' names. */
+  readonly values: Map<string, Pointer> = new Map<string, Pointer>();
+  readonly #blocks: Block[] = [];
+
+  /** @throws {RangeError} when an input would be too large */
+  constructor(inputs: readonly ValueInfo[], plan: FeedPlan) {
+    try {
+      for (const { name, dtype, shape } of inputs) this.values.set(name, this.#make(dtype as DType, shape, plan));
+    } catch (error) {
+      this[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  #make(dtype: DType, shape: ValueInfo["shape"], { size, dimensions, integers }: FeedPlan): Pointer {
+    const sizes = shape.map((given) => open(given) ? dimensions[given] ?? size : given as number);
+    const count = sizes.reduce((product, size) => product * size, 1), type = onnxElementType(dtype);
+    if (dtype === "string") return createStringValue(Array<string>(count).fill("a"), sizes, type);
+    const byteLength = count * elementByteLength(dtype);
+    if (byteLength > MOST) throw new RangeError(`an input of shape [${sizes.join(", ")}] is too large to try`);
+    const block = new Block(byteLength);
+    this.#blocks.push(block);
+    fill(block, dtype, count, integers);
+    return createTensorValue(block.pointer, byteLength, sizes, type);
+  }
+
+  [Symbol.dispose](): void {
+    for (const value of this.values.values()) ort().api.ReleaseValue(value);
+    this.values.clear();
+    for (const block of this.#blocks.splice(0)) block.dispose();
+  }
+}

@@ -1,0 +1,233 @@
+import path from "node:path";
+import { makeDirectory, makeReadOnly, openToRead, removeTree, renamePath } from "../../ffi/file_tree.ts";
+import { fileIdentity } from "../../ffi/files.ts";
+import { fileSystemSpace } from "../../ffi/file_system.ts";
+import { functionPointer } from "../../ffi/libc.ts";
+import { OwnedDescriptor } from "../../ffi/owned_descriptor.ts";
+import { callNative } from "../../ffi/process/calls.ts";
+import { OrtError, SystemError } from "../errors.ts";
+import type { ProgressReport } from "../ort/load_progress.ts";
+import { operatorsOf } from "../ort/model_scan.ts";
+import type { LoadSource } from "../ort/native_load.ts";
+import type { NativeSessionOptions } from "../ort/session_options.ts";
+import { cacheError, diskFull, type WeightsCache } from "./cache.ts";
+import { convert, pack, writtenBytes } from "./convert.ts";
+import { digestOf } from "./digests.ts";
+import { type KeyFields, keyOf, type SharingMode } from "./key.ts";
+import { type CopyFile, DATA, type Manifest, MODEL, writeManifest } from "./manifest.ts";
+import { mappedBytes } from "./mapped_bytes.ts";
+import { copyOptions, withSession } from "./session.ts";
+import { checkUnchanged, type DigestedSource } from "./source.ts";
+import { type Behaviour, behaviourOf, differences, digestOutputs, findTrials, type Trial } from "./trial.ts";
+
+/** What is to be prepared, and for what. */
+export interface PrepareRequest {
+  readonly cache: WeightsCache;
+  readonly source: LoadSource;
+  /** The model's path as the user knows it. */
+  readonly name: string;
+  /** Its size, external data included. */
+  readonly byteLength: number;
+  readonly options: NativeSessionOptions;
+  readonly mode: SharingMode;
+  /** Sizes of open dimensions for the runs that verify it, by their names. */
+  readonly dimensions?: Readonly<Record<string, number>>;
+  /** Whether to make it anew though it is there. */
+  readonly force?: boolean;
+  readonly signal?: AbortSignal | undefined;
+  readonly progress: ProgressReport;
+}
+
+/** Weights of fewer bytes are not worth a mapping and a check. */
+export const PAYS_FROM = 1 << 20;
+/** Operators whose weights are laid out anew at each run unless they are prepacked: up to 39 times slower. */
+const QUANTIZED =
+  /^(?:Q[A-Z]|QLinear|MatMulNBits|MatMulInteger|ConvInteger|DynamicQuantize|MatMulBnb4|GatherBlockQuantized)/;
+/** A disk with less room than this is taken for the reason why something could not be written. */
+const FULL_BELOW = 1 << 20;
+
+/** Characters of onnxruntime's own words that are kept. */
+const MOST_WORDS = 500;
+
+/** Bytes in words. */
+export const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB`;
+
+/** Thrown when a model can be run, and its weights cannot be shared; it is kept in the cache, so as not to be tried again. */
+class Refused extends Error {}
+
+/** One copy, while it is made. */
+export class Making {
+  readonly #request: PrepareRequest;
+  readonly #fields: KeyFields;
+  readonly #digested: DigestedSource;
+  readonly #work: string;
+  readonly #converted: string;
+  readonly #copy: string;
+
+  constructor(request: PrepareRequest, fields: KeyFields, digested: DigestedSource, key: string) {
+    this.#request = request;
+    this.#fields = fields;
+    this.#digested = digested;
+    this.#work = path.join(request.cache.work, key);
+    this.#converted = path.join(this.#work, "converted");
+    this.#copy = path.join(this.#work, "copy");
+  }
+
+  /** The options of sessions that only convert and verify: one thread computes the same numbers each time. */
+  get #options(): NativeSessionOptions {
+    const { intraOpNumThreads: _, interOpNumThreads: __, enableProfiling: ___, ...options } = this.#request.options;
+    return { ...options, intraOpNumThreads: 1 };
+  }
+
+  /** Makes the copy, or notes why there can be none; then puts it where it is found. */
+  async make(): Promise<void> {
+    const { cache, signal } = this.#request, clean = (): void => removeTree(this.#work);
+    clean();
+    signal?.addEventListener("abort", clean); // at once: the process may be about to end
+    try {
+      for (const folder of [this.#work, this.#converted, this.#copy]) makeDirectory(folder);
+      this.#checkRoom();
+      const { trials, plain } = await this.#reference();
+      const manifest = await this.#write(trials, plain).catch((error) => this.#refusal(error));
+      checkUnchanged(this.#digested);
+      signal?.throwIfAborted();
+      writeManifest(this.#copy, manifest);
+      const entry = cache.entry(keyOf(this.#fields));
+      if (!("error" in fileIdentity(entry, "tell"))) renamePath(entry, path.join(this.#work, "replaced"));
+      renamePath(this.#copy, entry);
+    } catch (error) {
+      throw signal?.aborted ? signal.reason : cacheError(cache.path, error);
+    } finally {
+      signal?.removeEventListener("abort", clean);
+      clean();
+    }
+  }
+
+  #checkRoom(): void {
+    const { byteLength, cache, mode } = this.#request, { freeBytes } = fileSystemSpace(this.#work);
+    const needed = byteLength * (mode === "prepacked" ? 2 : 1);
+    if (freeBytes >= needed) return;
+    throw diskFull(cache.path, `${megabytes(needed)} needed at least, ${megabytes(freeBytes)} free`);
+  }
+
+  /** Says that the disk is full, if something could not be written because of that. */
+  #checkWritten(error?: unknown): void {
+    const { freeBytes } = fileSystemSpace(this.#work);
+    if (freeBytes < FULL_BELOW) throw diskFull(this.#request.cache.path, `${megabytes(freeBytes)} free`, error);
+  }
+
+  /** What the model does as it is. */
+  async #reference(): Promise<{ trials: readonly Trial[] | string; plain: Behaviour | undefined }> {
+    const { source, dimensions = {}, progress, signal } = this.#request;
+    progress.phase("reference");
+    return await withSession(source, this.#options, signal, async (session) => {
+      const trials = await findTrials(session, dimensions);
+      if (typeof trials === "string") return { trials, plain: undefined };
+      const plain = await behaviourOf(session, trials), again = await behaviourOf(session, trials);
+      if (digestOutputs(plain) === digestOutputs(again)) return { trials, plain };
+      return {
+        trials: "its outputs are others at each run, so that no copy can be compared with it",
+        plain: undefined,
+      };
+    });
+  }
+
+  async #write(trials: readonly Trial[] | string, plain: Behaviour | undefined): Promise<Manifest> {
+    const { source, mode, progress, signal } = this.#request, options = this.#options;
+    if (typeof trials === "string") throw new Refused(trials);
+    const target = mode === "mapped" ? this.#copy : this.#converted;
+    progress.phase("convert", () => writtenBytes(target));
+    await convert(source, options, target, signal);
+    this.#checkWritten();
+    if (writtenBytes(target) === 0) throw new Refused("it has no weights of 1 KB or more");
+    if (mode === "mapped") this.#refuseQuantized();
+    else {
+      progress.phase("pack", () => writtenBytes(this.#copy));
+      await pack(this.#converted, options, this.#copy, signal);
+      this.#checkWritten();
+      removeTree(this.#converted);
+    }
+    progress.phase("verify");
+    return await this.#verified(trials, plain!);
+  }
+
+  #refuseQuantized(): void {
+    const found = [...operatorsOf(path.join(this.#copy, MODEL))].find((name) => QUANTIZED.test(name));
+    if (found) throw new Refused(`${found} computes many times slower on weights that are not prepacked`);
+  }
+
+  /** Loads the copy, runs it, compares it with the model, and digests it. */
+  async #verified(trials: readonly Trial[], plain: Behaviour): Promise<Manifest> {
+    const { cache, source, byteLength, mode, name, signal, progress } = this.#request;
+    const model = path.join(this.#copy, MODEL), data = path.join(this.#copy, DATA);
+    const [behaviour, sharedBytes] = await withSession(
+      { path: model },
+      copyOptions(this.#options, mode),
+      signal,
+      async (
+        session,
+      ) => [await behaviourOf(session, trials), mappedBytes(data)] as const,
+    );
+    const differs = differences(plain, behaviour, mode === "prepacked");
+    if (differs !== undefined) throw new Refused(`a copy would not be the same model: ${differs}`);
+    if (sharedBytes < PAYS_FROM) {
+      throw new Refused(`only ${megabytes(sharedBytes)} of its weights can be shared, and that pays from 1 MB on`);
+    }
+    let read = 0;
+    progress.phase("verify", () => read);
+    const files: CopyFile[] = [];
+    for (const file of [MODEL, DATA]) {
+      const full = path.join(this.#copy, file), onBytes = (count: number): void => void (read += count);
+      await toDisk(full);
+      makeReadOnly(full);
+      const { digest, byteLength } = await digestOf(full, { cache, signal, onBytes });
+      files.push({ name: file, byteLength, digest });
+    }
+    return {
+      fields: this.#fields,
+      source: { name: "path" in source ? name : "bytes", byteLength },
+      madeAt: Date.now(),
+      files,
+      sharedBytes,
+      trials,
+      outputs: digestOutputs(behaviour),
+    };
+  }
+
+  /** What is kept of a model whose weights cannot be shared. @throws what says nothing about the model */
+  #refusal(error: unknown): Manifest {
+    const { source, byteLength, name, signal } = this.#request;
+    if (signal?.aborted) throw signal.reason;
+    if (!(error instanceof Refused)) {
+      this.#checkWritten(error);
+      if (!(error instanceof OrtError)) throw error;
+    }
+    removeTree(this.#copy);
+    makeDirectory(this.#copy);
+    return {
+      fields: this.#fields,
+      source: { name: "path" in source ? name : "bytes", byteLength },
+      madeAt: Date.now(),
+      refused: error instanceof Refused ? error.message : inWords(error),
+      files: [],
+      sharedBytes: 0,
+      trials: [],
+      outputs: "",
+    };
+  }
+}
+
+/** Why onnxruntime could not convert a model, or load what it had converted. */
+function inWords({ message }: OrtError): string {
+  if (/initializer name is not unique/.test(message)) {
+    return "it has weights inside If or Loop, which onnxruntime writes into a copy and cannot load from there";
+  }
+  return `onnxruntime cannot load a copy: ${message.split("\n")[0]!.slice(0, MOST_WORDS)}`;
+}
+
+/** Waits until what was written to a file is on the disk. @throws {SystemError} */
+async function toDisk(file: string): Promise<void> {
+  using open = new OwnedDescriptor(openToRead(file));
+  const failed = await callNative("load", functionPointer("fsync"), [BigInt(open.fd)]);
+  if (BigInt.asIntN(32, failed) !== 0n) throw new SystemError("SYSTEM", `Cannot write ${file} to the disk`);
+}

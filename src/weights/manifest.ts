@@ -1,0 +1,110 @@
+import { createHash } from "node:crypto";
+import path from "node:path";
+import { effectiveUser } from "../../ffi/descriptors.ts";
+import { writeNewFile } from "../../ffi/file_tree.ts";
+import { type FileIdentity, fileIdentity, readText } from "../../ffi/files.ts";
+import { SystemError } from "../errors.ts";
+import type { WeightsCache } from "./cache.ts";
+import { digestOf, type DigestOptions } from "./digests.ts";
+import { type KeyFields, keyOf, RECIPE } from "./key.ts";
+import type { Trial } from "./trial.ts";
+
+/** A file of a copy. */
+export interface CopyFile {
+  readonly name: string;
+  readonly byteLength: number;
+  readonly digest: string;
+}
+
+/** What a copy's folder says of it. */
+export interface Manifest {
+  readonly fields: KeyFields;
+  /** Where the model was, and how large with its external data. */
+  readonly source: { readonly name: string; readonly byteLength: number };
+  /** When it was made, in ms since the epoch. */
+  readonly madeAt: number;
+  /** Why this model's weights cannot be shared in this mode; then there are no files. */
+  readonly refused?: string;
+  readonly files: readonly CopyFile[];
+  /** Bytes of the data file that a session has in memory, after a run. */
+  readonly sharedBytes: number;
+  /** The runs that it was verified by, and the digest of what came out of the copy. */
+  readonly trials: readonly Trial[];
+  readonly outputs: string;
+}
+
+/** A copy that lies in the cache. */
+export interface Copy {
+  readonly key: string;
+  readonly directory: string;
+  readonly manifest: Manifest;
+}
+
+const NAME = "manifest.json", USED = "used";
+/** What a manifest can hold at most: a model may have thousands of external files. */
+const MOST = 4 << 20;
+const OTHERS_WRITE = 0o022;
+
+/** The model of a copy, and its data. */
+export const MODEL = "model.onnx", DATA = "model.data";
+
+/** A file that says when a copy was used last, by its time of change. */
+export const usedPath = (directory: string): string => path.join(directory, USED);
+
+const damaged = (directory: string, why: string): SystemError =>
+  new SystemError("COPY_DAMAGED", `Cannot use the prepared copy in ${directory}: ${why}`);
+
+const seal = (text: string): string => createHash("sha256").update(text).digest("hex");
+
+/** Writes a copy's manifest, and the file that says when it was used. @throws {SystemFailure} */
+export function writeManifest(directory: string, manifest: Manifest): void {
+  const text = JSON.stringify(manifest);
+  writeNewFile(path.join(directory, NAME), new TextEncoder().encode(`${seal(text)}\n${text}\n`));
+  writeNewFile(usedPath(directory), new Uint8Array(0));
+}
+
+function ownFile(directory: string, name: string): FileIdentity {
+  const found = fileIdentity(path.join(directory, name), "tell");
+  if ("error" in found) throw damaged(directory, `${name}: ${found.message}`);
+  if (found.kind !== "file") throw damaged(directory, `${name}: a file wanted, a ${found.kind} found`);
+  if (found.uid !== effectiveUser() || (found.mode & OTHERS_WRITE) !== 0) {
+    throw damaged(directory, `${name}: others can write to it`);
+  }
+  return found;
+}
+
+/**
+ * What the cache says of a key; `undefined` when there is nothing. Its files are not looked at.
+ *
+ * @throws {SystemError} COPY_DAMAGED when it is not what was written, or was written for another key
+ */
+export function readCopy(cache: WeightsCache, key: string): Copy | undefined {
+  const directory = cache.entry(key), found = fileIdentity(directory, "tell");
+  if ("error" in found) return undefined;
+  if (found.kind !== "directory") throw damaged(directory, `a folder wanted, a ${found.kind} found`);
+  if (found.uid !== effectiveUser() || (found.mode & OTHERS_WRITE) !== 0) {
+    throw damaged(directory, "others can write to it");
+  }
+  ownFile(directory, NAME);
+  const [sealed, text] = readText(path.join(directory, NAME), MOST)?.split("\n") ?? [];
+  if (text === undefined || seal(text) !== sealed) throw damaged(directory, `${NAME} is not as it was written`);
+  const manifest: Manifest = JSON.parse(text), { fields } = manifest;
+  if (fields.recipe > RECIPE) throw damaged(directory, `it was made by a newer Coload, by recipe ${fields.recipe}`);
+  if (keyOf(fields) !== key) throw damaged(directory, "it was made for another model, machine or onnxruntime");
+  return { key, directory, manifest };
+}
+
+/**
+ * Makes sure that a copy's files are as they were written. They are read where they were touched since they were last
+ * read, or `again` says so.
+ *
+ * @throws {SystemError} COPY_DAMAGED
+ */
+export async function checkFiles({ directory, manifest }: Copy, options: DigestOptions): Promise<void> {
+  for (const { name, byteLength, digest } of manifest.files) {
+    const { byteLength: found } = ownFile(directory, name);
+    if (found !== byteLength) throw damaged(directory, `${name}: ${byteLength} bytes wanted, ${found} found`);
+    if ((await digestOf(path.join(directory, name), options)).digest === digest) continue;
+    throw damaged(directory, `what is in ${name} has changed since it was written`);
+  }
+}

@@ -1,0 +1,15 @@
+import { readText, realPath } from "../../ffi/files.ts";
+
+/** What /proc tells of a process with some ten thousand mappings. */
+const MOST = 64 << 20;
+
+/** Bytes of a file that are mapped into this process and in memory. */
+export function mappedBytes(file: string): number {
+  const path = realPath(file) ?? file, text = readText("/proc/self/smaps", MOST) ?? "";
+  let sum = 0, isFile = false;
+  for (const line of text.split("\n")) {
+    if (/^[0-9a-f]+-[0-9a-f]+ /.test(line)) isFile = line.endsWith(` ${path}`);
+    else if (isFile && line.startsWith("Rss:")) sum += Number.parseInt(line.slice(4)) * 1024;
+  }
+  return sum;
+}

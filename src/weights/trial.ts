@@ -1,0 +1,156 @@
+import { Buffer } from "node:buffer";
+import { createHash } from "node:crypto";
+import { ffi, type Pointer } from "../../ffi/mod.ts";
+import { NativeError } from "../errors.ts";
+import { ort } from "../ort/environment.ts";
+import { type ModelMetadata, readModelMetadata } from "../ort/model_metadata.ts";
+import { rawRun } from "../ort/raw_run.ts";
+import { describeValues, dtypeName, type ValueInfo } from "../ort/type_info.ts";
+import { describeTensorValue, tensorData, tensorStrings } from "../ort/value.ts";
+import { arrayOf, elementByteLength, isDType, type NumericDType } from "../tensor/dtype.ts";
+import { fromBFloat16 } from "../tensor/bfloat16.ts";
+import { type FeedPlan, hasOpenDimension, MadeUpFeeds, whyNotFed } from "./feeds.ts";
+
+/** A run that both the model and its copy can do. */
+export type Trial = FeedPlan;
+
+/** A tensor that came out of a run. */
+interface Output {
+  readonly name: string;
+  readonly dtype: string;
+  readonly shape: readonly number[];
+  readonly data: Uint8Array<ArrayBuffer> | readonly string[];
+}
+
+/** What a session says and does. */
+export interface Behaviour {
+  readonly values: readonly (readonly ValueInfo[])[];
+  readonly metadata: ModelMetadata;
+  /** What came out of each trial. */
+  readonly outputs: readonly (readonly Output[])[];
+}
+
+/** What open dimensions are tried as, the first that works; then 1, for which other code computes. */
+const SIZES = [8, 32, 64, 224, 640, 4, 3, 2];
+/** Of an output's largest number: what another order of summing may change. */
+const TOLERANCE = 1e-3, COARSE_TOLERANCE = 2e-2;
+
+function describe(session: Pointer): Pick<Behaviour, "values" | "metadata"> {
+  const values = (["Input", "Output", "OverridableInitializer"] as const).map((of) => describeValues(session, of));
+  return { values, metadata: readModelMetadata(session) };
+}
+
+function read(name: string, value: Pointer): Output | undefined {
+  const found = describeTensorValue(value);
+  if (found === undefined) return undefined;
+  const { elementType, shape, size } = found, dtype = dtypeName(elementType);
+  if (dtype === "string") return { name, dtype, shape, data: tensorStrings(value, size) };
+  if (!isDType(dtype)) return undefined;
+  const byteLength = size * elementByteLength(dtype);
+  const data = byteLength === 0 ? new Uint8Array(0) : new Uint8Array(ffi.view(tensorData(value)!, byteLength)).slice();
+  return { name, dtype, shape, data };
+}
+
+async function runTrial(session: Pointer, inputs: readonly ValueInfo[], names: readonly string[], trial: Trial) {
+  using feeds = new MadeUpFeeds(inputs, trial);
+  const values = await rawRun({ session, inputs: feeds.values, outputs: names });
+  try {
+    return values.flatMap((value, i) => read(names[i]!, value) ?? []);
+  } finally {
+    for (const value of values) ort().api.ReleaseValue(value);
+  }
+}
+
+const namesOf = (values: readonly ValueInfo[]): string[] =>
+  values.filter(({ kind }) => kind === "tensor").map(({ name }) => name);
+
+/** What a session does in these trials. @throws {OrtError} */
+export async function behaviourOf(session: Pointer, trials: readonly Trial[]): Promise<Behaviour> {
+  const { values, metadata } = describe(session), [inputs, outputs] = values;
+  const found: Output[][] = [];
+  for (const trial of trials) found.push(await runTrial(session, inputs!, namesOf(outputs!), trial));
+  return { values, metadata, outputs: found };
+}
+
+/**
+ * Looks for runs that a model can do, with sizes and numbers that are made up.
+ *
+ * @param dimensions sizes of open dimensions, by their names, where the user knows better
+ * @returns the runs, or why there are none
+ */
+export async function findTrials(session: Pointer, dimensions: FeedPlan["dimensions"]): Promise<Trial[] | string> {
+  const [inputs, outputs] = describe(session).values, odd = whyNotFed(inputs!);
+  if (odd !== undefined) return odd;
+  const names = namesOf(outputs!);
+  if (names.length === 0) return "none of its outputs is a tensor";
+  let problem = "";
+  const works = async (size: number): Promise<Trial | undefined> => {
+    for (const integers of [1, 0] as const) {
+      try {
+        const trial = { size, integers, dimensions };
+        await runTrial(session, inputs!, names, trial);
+        return trial;
+      } catch (error) {
+        if (!(error instanceof NativeError || error instanceof RangeError)) throw error;
+        problem ||= error.message;
+      }
+    }
+    return undefined;
+  };
+  const trials: Trial[] = [];
+  const sizes = hasOpenDimension(inputs!, dimensions) ? SIZES : [];
+  for (let i = 0; i < sizes.length && trials.length === 0; i++) trials.push(...await works(sizes[i]!).then(listed));
+  trials.push(...await works(1).then(listed));
+  return trials.length > 0 ? trials : `no run with made-up inputs works: ${problem}`;
+}
+
+const listed = <T>(value: T | undefined): T[] => value === undefined ? [] : [value];
+
+/** Where two sessions differ; `undefined` where they do not. @param exact whether to the bit, or but for the order of summing */
+export function differences(wanted: Behaviour, found: Behaviour, exact: boolean): string | undefined {
+  if (JSON.stringify(wanted.values) !== JSON.stringify(found.values)) return "its inputs or outputs are others";
+  if (text(wanted.metadata) !== text(found.metadata)) return "its metadata is another";
+  for (const [trial, outputs] of wanted.outputs.entries()) {
+    for (const [i, output] of outputs.entries()) {
+      const other = found.outputs[trial]![i];
+      if (other === undefined || !agree(output, other, exact)) return `its output "${output.name}" differs`;
+    }
+  }
+  return undefined;
+}
+
+const text = (metadata: ModelMetadata): string =>
+  JSON.stringify(metadata, (_, value) => typeof value === "bigint" ? `${value}` : value);
+
+function agree(a: Output, b: Output, exact: boolean): boolean {
+  if (a.dtype !== b.dtype || JSON.stringify(a.shape) !== JSON.stringify(b.shape)) return false;
+  if (!(a.data instanceof Uint8Array) || !(b.data instanceof Uint8Array)) {
+    return JSON.stringify(a.data) === JSON.stringify(b.data);
+  }
+  if (exact || !/float/.test(a.dtype)) return equalBytes(a.data, b.data);
+  const [x, y] = [numbers(a.dtype, a.data), numbers(b.dtype, b.data)];
+  let largest = 0;
+  for (const value of x) if (Number.isFinite(value)) largest = Math.max(largest, Math.abs(value));
+  const most = largest * (/16/.test(a.dtype) ? COARSE_TOLERANCE : TOLERANCE);
+  return x.every((value, i) => Object.is(value, y[i]) || Math.abs(value - y[i]!) <= most);
+}
+
+function equalBytes(a: Uint8Array<ArrayBuffer>, b: Uint8Array<ArrayBuffer>): boolean {
+  return Buffer.from(a.buffer).equals(b);
+}
+
+function numbers(dtype: string, { buffer, byteLength }: Uint8Array<ArrayBuffer>): Float64Array {
+  const array = arrayOf(dtype as NumericDType);
+  const data = new array(buffer, 0, byteLength / array.BYTES_PER_ELEMENT) as Float32Array | Uint16Array;
+  return Float64Array.from(data, (value) => dtype === "bfloat16" ? fromBFloat16(value) : value);
+}
+
+/** The SHA-256 of what came out of a session's trials. */
+export function digestOutputs({ outputs }: Behaviour): string {
+  const hash = createHash("sha256");
+  for (const { name, dtype, shape, data } of outputs.flat()) {
+    hash.update(JSON.stringify([name, dtype, shape, data instanceof Uint8Array ? data.length : data]));
+    if (data instanceof Uint8Array) hash.update(data);
+  }
+  return hash.digest("hex");
+}
