@@ -76,6 +76,7 @@ export const ffi: Ffi = {
     return { ref: () => socket.ref(), unref: () => socket.unref() };
   },
   callElsewhere: (queue, fn, args) => helper(queue)(fn, args),
+  mayReadVariable: () => true,
   resolve(specifier) {
     try {
       return pathToFileURL(createRequire(import.meta.url).resolve(specifier)).href;

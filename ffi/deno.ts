@@ -42,6 +42,7 @@ export const ffi: Ffi = {
     const definition = { parameters, result: "u64", nonblocking: true } as const;
     return new Deno.UnsafeFnPointer(Deno.UnsafePointer.create(fn)!, definition as Any).call(...(words as Any)) as Any;
   },
+  mayReadVariable: (variable) => Deno.permissions.querySync({ name: "env", variable }).state === "granted",
   resolve(specifier) {
     const resolved = import.meta.resolve(`npm:${specifier}`);
     return resolved.startsWith("file:") ? resolved : undefined;

@@ -87,6 +87,8 @@ export interface Ffi {
    * not safe against the end of this thread in the middle of a call. Calls of one queue may wait for each other.
    */
   callElsewhere(queue: string, fn: bigint, args: readonly bigint[]): Promise<bigint>;
+  /** Whether an environment variable can be read without anybody being asked. */
+  mayReadVariable(name: string): boolean;
   /** Where a bare npm specifier such as `onnxruntime-node/package.json` lies, as the runtime resolves it. */
   resolve(specifier: string): string | undefined;
 }

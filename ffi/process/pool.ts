@@ -18,8 +18,11 @@ import { ffi, type Pointer } from "../mod.ts";
 import { mapMemory, type NativeMemory, offset, PROT, unmapMemory } from "../native_memory.ts";
 import { exclusively, processBlock } from "./shared.ts";
 
-/** Queues of their own, so that a long load starves no run and neither delays the release of memory. */
-export const LANES = ["run", "load", "release"] as const;
+/**
+ * Queues of their own, so that a long load starves no run and neither delays the release of memory. `map` is for loads
+ * that leave little but garbage: on one thread, whose heap can be given back.
+ */
+export const LANES = ["run", "load", "release", "map"] as const;
 /** One of {@linkcode LANES}. */
 export type Lane = typeof LANES[number];
 

@@ -65,6 +65,7 @@ function availableProviders(api: OrtApi): string[] {
 async function start(): Promise<Ort> {
   ensureThreads("load", LOAD_THREADS);
   ensureThreads("release", 1);
+  ensureThreads("map", 1);
   refuseTelemetry();
   return setUp(await openOnnxRuntime());
 }

@@ -7,24 +7,27 @@ const NODE_OPERATOR = 4, NODE_ATTRIBUTE = 5;
 const ATTRIBUTE_TENSOR = 5, ATTRIBUTE_GRAPH = 6, ATTRIBUTE_TENSORS = 10, ATTRIBUTE_GRAPHS = 11;
 const ATTRIBUTE_SPARSE_TENSOR = 22, ATTRIBUTE_SPARSE_TENSORS = 23;
 const TENSOR_EXTERNAL_DATA = 13, ENTRY_KEY = 1, ENTRY_VALUE = 2;
-const VARINT = 0, FIXED64 = 1, LENGTH_DELIMITED = 2, FIXED32 = 5;
+const VARINT = 0, FIXED64 = 1, LENGTH_DELIMITED = 2, START_GROUP = 3, END_GROUP = 4, FIXED32 = 5;
 
 const WINDOW = 4096, MAX_TEXT = 4096;
-/** Fields after which a file is taken for none that a model is made of. */
-const MAX_FIELDS = 1 << 22;
+/** Fields after which a file is taken for none that a model is made of. (The numbers of decision trees are one each.) */
+const MAX_FIELDS = 1 << 26;
+
+/** What can be read anywhere. */
+export type Readable = Pick<OpenFile, "read">;
 
 type Fields = Readonly<Record<number, (end: number) => void>>;
 
 /** Skips through a protobuf file, reading only the fields that are asked for. */
 class Scanner {
-  readonly #file: OpenFile;
+  readonly #file: Readable;
   readonly #window = new Uint8Array(WINDOW);
   #start = 0;
   #length = 0;
   #at = 0;
   #fields = 0;
 
-  constructor(file: OpenFile) {
+  constructor(file: Readable) {
     this.#file = file;
   }
 
@@ -60,15 +63,32 @@ class Scanner {
         if (next > end) throw new RangeError("a field ends after its message");
         fields[(tag - type) / 8]?.(next);
         this.#at = next;
-      } else throw new RangeError("a field of no known type");
+      } else if (type === START_GROUP) this.#group(end);
+      else throw new RangeError("a field of no known type");
     }
     if (this.#at > end) throw new RangeError("a field ends after its message");
   }
 
-  /** The text that ends there; empty when it is too long for a path. */
-  text(end: number): string {
-    const byteLength = end - this.#at, bytes = new Uint8Array(byteLength > MAX_TEXT ? 0 : byteLength);
-    if (bytes.length === 0) return "";
+  /** Skips a group, which a newer format or a stranger may have put there. */
+  #group(end: number): void {
+    for (let depth = 1; depth > 0;) {
+      if (this.#at >= end || ++this.#fields > MAX_FIELDS) throw new RangeError("a group does not end");
+      const type = this.#varint() % 8;
+      if (type === VARINT) this.#varint();
+      else if (type === FIXED64) this.#at += 8;
+      else if (type === FIXED32) this.#at += 4;
+      else if (type === LENGTH_DELIMITED) this.#at += this.#varint();
+      else depth += type === START_GROUP ? 1 : type === END_GROUP ? -1 : NaN;
+      if (Number.isNaN(depth)) throw new RangeError("a field of no known type");
+    }
+  }
+
+  /** The text that ends there; `undefined` when it is too long for a path. */
+  text(end: number): string | undefined {
+    const byteLength = end - this.#at;
+    if (byteLength > MAX_TEXT) return undefined;
+    const bytes = new Uint8Array(byteLength);
+    if (byteLength === 0) return "";
     return new TextDecoder().decode(bytes.subarray(0, this.#file.read(bytes, this.#at)));
   }
 }
@@ -82,9 +102,9 @@ interface Finds {
 }
 
 /** Looks through a model's graph, the graphs within its nodes and its functions. @throws for what is no protobuf */
-function scan(file: OpenFile, byteLength: number, finds: Finds): void {
+function scan(file: Readable, byteLength: number, finds: Finds): void {
   const scanner = new Scanner(file);
-  let key = "", value = "";
+  let key: string | undefined = "", value: string | undefined = "";
   const entry: Fields = {
     [ENTRY_KEY]: (end) => key = scanner.text(end),
     [ENTRY_VALUE]: (end) => value = scanner.text(end),
@@ -93,7 +113,9 @@ function scan(file: OpenFile, byteLength: number, finds: Finds): void {
     [TENSOR_EXTERNAL_DATA]: (end) => {
       key = value = "";
       scanner.message(end, entry);
-      if (key === "location" && value !== "" && !value.includes("\0")) finds.location?.(value);
+      if (key !== "location" || value === "") return;
+      if (value === undefined || value.includes("\0")) throw new RangeError("a location that is no path");
+      finds.location?.(value);
     },
   };
   const inTensor = (end: number): void => scanner.message(end, tensor);
@@ -110,7 +132,7 @@ function scan(file: OpenFile, byteLength: number, finds: Finds): void {
   };
   const node: Fields = {
     [NODE_ATTRIBUTE]: (end) => scanner.message(end, attribute),
-    ...(finds.operator && { [NODE_OPERATOR]: (end) => finds.operator!(scanner.text(end)) }),
+    ...(finds.operator && { [NODE_OPERATOR]: (end) => finds.operator!(scanner.text(end) ?? "") }),
   };
   const inNode = (end: number): void => scanner.message(end, node);
   const graph: Fields = { [GRAPH_NODE]: inNode, [GRAPH_INITIALIZER]: inTensor, [GRAPH_SPARSE_INITIALIZER]: inSparse };
@@ -118,13 +140,18 @@ function scan(file: OpenFile, byteLength: number, finds: Finds): void {
   scanner.message(byteLength, { [MODEL_GRAPH]: inGraph, [MODEL_FUNCTIONS]: inFunction });
 }
 
-/** The locations of a model's external data as it names them; none where it is no model, which loading it will tell. */
-export function externalLocations(path: string, byteLength: number): readonly string[] {
+/** The locations of a model's external data as it names them. @throws {Error} for what is no model, or cannot be read */
+export function locationsIn(file: Readable, byteLength: number): readonly string[] {
   const locations = new Set<string>();
+  scan(file, byteLength, { location: (name) => locations.add(name) });
+  return [...locations];
+}
+
+/** The same of a model in a file; none where it is no model, which loading it will tell. */
+export function externalLocations(path: string, byteLength: number): readonly string[] {
   try {
     using file = new OpenFile(path);
-    scan(file, byteLength, { location: (name) => locations.add(name) });
-    return [...locations];
+    return locationsIn(file, byteLength);
   } catch {
     return [];
   }

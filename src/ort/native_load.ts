@@ -106,13 +106,14 @@ export class NativeLoad {
   /**
    * Creates the session, once. It stays in the ledger until the caller calls {@linkcode NativeLoad.disown}, and owns it.
    *
+   * @param lane `map` for a model whose weights are mapped: they load one after the other
    * @throws {NativeError} with the model's name in its message
    */
-  async run(): Promise<Pointer> {
+  async run(lane: "load" | "map" = "load"): Promise<Pointer> {
     const { address, env } = ort(), [out, options] = [this.#memory.address, this.#words[1]!];
     const model = out + BigInt(HEADER), size = this.#path ? [] : [BigInt(this.#byteLength)];
     const fn = address(this.#path ? "CreateSession" : "CreateSessionFromArray");
-    const status = await callNative("load", fn, [ffi.address(env), model, ...size, options, out]);
+    const status = await callNative(lane, fn, [ffi.address(env), model, ...size, options, out]);
     const session = ffi.pointer(this.#words[0]!);
     if (!handlerIsLast) leaveBeforeDestructors(); // the first session makes onnxruntime's last statics
     handlerIsLast = true;

@@ -37,7 +37,8 @@ export class Resident {
     this.object = held?.object;
     this.dispose = held?.dispose;
     const source = sourceName(table.getU32(slot, SLOT_U32.source));
-    this.weights = { bytes: table.getF64(slot, SLOT_F64.bytes), shared: sharedBytes, source };
+    const bytes = table.getF64(slot, SLOT_F64.bytes), shared = Math.min(sharedBytes, bytes); // which may be an estimate
+    this.weights = { bytes, shared, source };
     this.sharing = sharing ?? { mode: "off", reason: "" };
     const session = ffi.pointer(table.getU64(slot, SLOT_U64.session));
     this.core = held

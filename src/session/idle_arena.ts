@@ -1,7 +1,7 @@
 import { clearTimeout, setTimeout } from "node:timers";
 import { cstring } from "../../ffi/cstring.ts";
 import { ffi, type Pointer } from "../../ffi/mod.ts";
-import { OrtError } from "../errors.ts";
+import { NativeError, OrtError } from "../errors.ts";
 import { Handle } from "../handle.ts";
 import { ort } from "../ort/environment.ts";
 import { rawRun } from "../ort/raw_run.ts";
@@ -79,12 +79,13 @@ export class IdleArena {
   }
 
   async #shrink(): Promise<void> {
-    {
+    try {
       using held = this.#arena.hold();
-      if (held === undefined) return;
-      await runToShrink(this.#arena);
+      if (held !== undefined) await runToShrink(this.#arena);
+      if (held !== undefined) await trimMemory();
+    } catch (error) { // such as that there is no memory even for this: then it is kept
+      if (!(error instanceof NativeError || error instanceof RangeError)) throw error;
     }
-    await trimMemory();
   }
 }
 
@@ -102,7 +103,7 @@ async function runToShrink({ pointer: session, inputs, outputs }: Arena): Promis
     const made = await rawRun({ session, inputs: feeds.values, outputs: [output.name], runOptions });
     made.forEach((value) => api.ReleaseValue(value));
   } catch (error) {
-    if (!(error instanceof OrtError || error instanceof RangeError)) throw error; // it was stopped, as it should be
+    if (!(error instanceof OrtError)) throw error; // it was stopped, as it should be
   } finally {
     releaseRunOptions(options);
   }

@@ -4,7 +4,7 @@ import { isStarted, ort, startOrt } from "../ort/environment.ts";
 import { ProgressReport } from "../ort/load_progress.ts";
 import { modelFile, modelPath, type ModelSource } from "../ort/model_source.ts";
 import { NativeLoad } from "../ort/native_load.ts";
-import { releaseSession, trimMemory } from "../ort/release_session.ts";
+import { releaseSession, trimMapLane, trimMemory } from "../ort/release_session.ts";
 import { arenaStatistics } from "../ort/session_memory.ts";
 import { checkSessionOptions, type SessionOptions } from "../ort/session_options.ts";
 import { unlessAborted } from "../ort/unless_aborted.ts";
@@ -62,28 +62,36 @@ export async function loadPlanned(
   plan: SharingPlan,
   { begin, abandon }: LoadSteps,
 ): Promise<LoadedSession> {
-  const load = begin(plan), { sharing, sharedBytes } = plan;
+  const load = begin(plan), { sharing } = plan, isShared = sharing.mode !== "off";
+  let pointer: Pointer;
   try {
     request.progress.phase("create");
-    const pointer = await load.run();
-    if (request.byteLength >= TRIM_FROM) await trimMemory(); // reading a model leaves as much behind as it read
-    return { load, pointer, sharing, weights: weightsOf(pointer, request.byteLength, sharedBytes) };
+    pointer = await load.run(isShared ? "map" : "load");
   } catch (error) {
     abandon(load);
-    if (sharing.mode === "off" || NOT_THE_COPY.includes((error as { code?: unknown }).code)) throw error;
+    if (!isShared || NOT_THE_COPY.includes((error as { code?: unknown }).code)) throw error;
+    request.options.signal?.throwIfAborted();
     return await loadPlanned(request, withoutSharing(request, error), { begin, abandon });
   }
+  if (isShared) await trimMapLane();
+  if (request.byteLength >= TRIM_FROM) await trimMemory(); // reading a model leaves as much behind as it read
+  return { load, pointer, sharing, weights: weightsOf(pointer, request.byteLength, plan) };
 }
 
 /**
  * What a session that has not run yet holds: its weights, as its arena tells. Weights that a model writes as Constant
  * nodes lie outside the arena; then the model's size is the better figure.
  */
-function weightsOf(pointer: Pointer, totalBytes: number, shared: number): WeightMemory {
-  const inUse = arenaStatistics(pointer)?.inUse ?? 0;
-  if (shared > 0) return { bytes: shared + inUse, shared, source: "measured" };
+function weightsOf(pointer: Pointer, totalBytes: number, { sharing, sharedBytes }: SharingPlan): WeightMemory {
+  const inUse = Math.max(0, (arenaStatistics(pointer)?.inUse ?? 0) - reservedInVain(sharing, sharedBytes));
+  if (sharing.mode !== "off") return { bytes: sharedBytes + inUse, shared: sharedBytes, source: "measured" };
   const source = inUse < totalBytes / 2 ? "estimated" : "measured";
-  return { bytes: source === "estimated" ? totalBytes : inUse, shared, source };
+  return { bytes: source === "estimated" ? totalBytes : inUse, shared: 0, source };
+}
+
+/** Bytes of a session's arena that onnxruntime sets aside for weights that are mapped, and never touches. */
+export function reservedInVain({ mode }: Sharing, sharedBytes: number): number {
+  return mode === "mapped" ? sharedBytes : 0;
 }
 
 /** Creates the session that was planned, and has it owned by a handle at every moment. */

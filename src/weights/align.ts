@@ -1,163 +1,102 @@
 import path from "node:path";
-import { BinaryReader, BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import { openOwnFile, renamePath, writeNewFile } from "../../ffi/file_tree.ts";
 import { fileIdentity, OpenFile } from "../../ffi/files.ts";
-import { functionPointer } from "../../ffi/libc.ts";
-import { OwnedDescriptor } from "../../ffi/owned_descriptor.ts";
-import { callNative } from "../../ffi/process/calls.ts";
-import { SystemError } from "../errors.ts";
-import { Block } from "../memory/block.ts";
+import { NativeError } from "../errors.ts";
+import { copyPieces, type Move } from "./copy_pieces.ts";
 import { DATA, MODEL } from "./manifest.ts";
+import { edit, editTensors, externalOf, FIELD, moveTensor, type Piece, visit, visitTensors } from "./onnx_message.ts";
+import { Twins } from "./twins.ts";
 
 /** What onnxruntime's own memory is aligned to: its kernels read packed weights by instructions that insist on it. */
 const ALIGNMENT = 256;
-const CHUNK = 4 << 20;
+/** A model of this size without its weights is none. */
+const MOST = 1 << 30;
+/** The part of the data at odd addresses from which on all of it is written anew, so that no gaps stay. */
+const REWRITTEN_FROM = 1 / 8;
 
-/** Protobuf fields, by the messages of onnx.proto. */
-const MODEL_GRAPH = 7, GRAPH_NODE = 1, GRAPH_INITIALIZER = 5, NODE_ATTRIBUTE = 5;
-const ATTRIBUTE_TENSOR = 5, ATTRIBUTE_GRAPH = 6, ATTRIBUTE_TENSORS = 10, ATTRIBUTE_GRAPHS = 11;
-const TENSOR_EXTERNAL_DATA = 13, ENTRY_KEY = 1, ENTRY_VALUE = 2;
+const aligned = (offset: number): number => Math.ceil(offset / ALIGNMENT) * ALIGNMENT;
 
-/** A piece of the data file that has to lie elsewhere. */
-interface Move {
-  readonly from: number;
-  readonly to: number;
-  readonly byteLength: number;
-}
-
-type Edits = Readonly<Record<number, (bytes: Uint8Array) => Uint8Array>>;
-
-/** A message with some of its fields edited, and all others as they were. */
-function edit(message: Uint8Array, edits: Edits): Uint8Array {
-  const reader = new BinaryReader(message), writer = new BinaryWriter();
-  while (reader.pos < reader.len) {
-    const [field, type] = reader.tag(), change = edits[field];
-    writer.tag(field, type);
-    if (change !== undefined && type === WireType.LengthDelimited) writer.bytes(change(reader.bytes()));
-    else writer.raw(reader.skip(type, field));
-  }
-  return writer.finish();
-}
-
-/** Finds new places, at the file's end, for what lies in it at odd addresses. */
-class Placement {
+/** Where everything in a data file goes. */
+class Layout {
   readonly moves: Move[] = [];
-  readonly #known = new Map<number, number>();
-  #end: number;
+  /** Whether all of it goes into a new file. */
+  readonly isNew: boolean;
+  readonly #places = new Map<number, number>();
 
-  constructor(fileByteLength: number) {
-    this.#end = fileByteLength;
-  }
-
-  place(from: number, byteLength: number): number {
-    if (from % ALIGNMENT === 0) return from;
-    const known = this.#known.get(from);
-    if (known !== undefined) return known;
-    const to = Math.ceil(this.#end / ALIGNMENT) * ALIGNMENT;
-    this.#end = to + byteLength;
-    this.#known.set(from, to);
-    this.moves.push({ from, to, byteLength });
-    return to;
-  }
-}
-
-const decoder = new TextDecoder(), encoder = new TextEncoder();
-
-function entryOf(bytes: Uint8Array): { readonly key: string; readonly value: string } {
-  let key = "", value = "";
-  edit(bytes, {
-    [ENTRY_KEY]: (text) => (key = decoder.decode(text), text),
-    [ENTRY_VALUE]: (text) => (value = decoder.decode(text), text),
-  });
-  return { key, value };
-}
-
-/** Weights laid out for computing: `key|offset;length;checksum`, the latter part once or more. */
-function placePacked(value: string, placement: Placement): string {
-  const [key, ...blobs] = value.split("|");
-  const placed = blobs.map((blob) => {
-    const [offset, length, ...rest] = blob.split(";");
-    return [placement.place(Number(offset), Number(length)), length, ...rest].join(";");
-  });
-  return [key, ...placed].join("|");
-}
-
-function placeTensor(tensor: Uint8Array, placement: Placement): Uint8Array {
-  let length = 0;
-  edit(tensor, {
-    [TENSOR_EXTERNAL_DATA](bytes) {
-      const { key, value } = entryOf(bytes);
-      if (key === "length") length = Number(value);
-      return bytes;
-    },
-  });
-  return edit(tensor, {
-    [TENSOR_EXTERNAL_DATA](bytes) {
-      const { key, value } = entryOf(bytes);
-      const placed = key === "offset"
-        ? `${placement.place(Number(value), length)}`
-        : key.startsWith("prepacked")
-        ? placePacked(value, placement)
-        : value;
-      return placed === value ? bytes : edit(bytes, { [ENTRY_VALUE]: () => encoder.encode(placed) });
-    },
-  });
-}
-
-function placeModel(model: Uint8Array, placement: Placement): Uint8Array {
-  const inTensor = (bytes: Uint8Array): Uint8Array => placeTensor(bytes, placement);
-  const inGraph = (bytes: Uint8Array): Uint8Array => edit(bytes, graph);
-  const attribute: Edits = {
-    [ATTRIBUTE_TENSOR]: inTensor,
-    [ATTRIBUTE_TENSORS]: inTensor,
-    [ATTRIBUTE_GRAPH]: inGraph,
-    [ATTRIBUTE_GRAPHS]: inGraph,
-  };
-  const node: Edits = { [NODE_ATTRIBUTE]: (bytes) => edit(bytes, attribute) };
-  const graph: Edits = { [GRAPH_NODE]: (bytes) => edit(bytes, node), [GRAPH_INITIALIZER]: inTensor };
-  return edit(model, { [MODEL_GRAPH]: inGraph });
-}
-
-async function copyPieces(data: string, moves: readonly Move[], signal: AbortSignal | undefined): Promise<void> {
-  using file = new OwnedDescriptor(openOwnFile(data));
-  const block = new Block(CHUNK), pread = functionPointer("pread"), pwrite = functionPointer("pwrite");
-  try {
-    for (const { from, to, byteLength } of moves) {
-      for (let at = 0; at < byteLength; at += CHUNK) {
-        signal?.throwIfAborted();
-        const length = BigInt(Math.min(CHUNK, byteLength - at)),
-          [source, target] = [BigInt(from + at), BigInt(to + at)];
-        const read = await callNative("load", pread, [BigInt(file.fd), block.address, length, source]);
-        const written = await callNative("load", pwrite, [BigInt(file.fd), block.address, length, target]);
-        if (read !== length || written !== length) {
-          throw new SystemError("SYSTEM", `Cannot align the weights in ${data}`);
-        }
-      }
+  constructor(pieces: readonly Piece[], fileByteLength: number) {
+    const distinct = [...new Map(pieces.map((piece) => [piece.offset, piece])).values()];
+    const odd = distinct.filter(({ offset }) => offset % ALIGNMENT !== 0);
+    this.isNew = bytesOf(odd) > fileByteLength * REWRITTEN_FROM;
+    let end = this.isNew ? 0 : fileByteLength;
+    for (const { offset, byteLength } of (this.isNew ? distinct : odd).sort((a, b) => a.offset - b.offset)) {
+      const to = aligned(end);
+      this.#places.set(offset, to);
+      this.moves.push({ from: offset, to, byteLength });
+      end = to + byteLength;
     }
-  } finally {
-    block.dispose();
   }
+
+  place(offset: number): number {
+    return this.#places.get(offset) ?? offset;
+  }
+}
+
+const bytesOf = (pieces: readonly Piece[]): number => pieces.reduce((sum, { byteLength }) => sum + byteLength, 0);
+
+/** The pieces of a model's data file, and how many bytes of them a session computes with. */
+function piecesOf(model: Uint8Array): { readonly pieces: Piece[]; readonly usedBytes: number } {
+  const pieces: Piece[] = [];
+  let usedBytes = 0;
+  visit(model, {
+    [FIELD.model.graph]: (graph) =>
+      visitTensors(graph, (tensor) => {
+        const { data, packed } = externalOf(tensor);
+        if (data === undefined) return;
+        pieces.push(data, ...packed);
+        usedBytes += packed.length > 0 ? bytesOf(packed) : data.byteLength;
+      }),
+  });
+  return { pieces, usedBytes };
+}
+
+function readAll(file: string, byteLength: number): Uint8Array {
+  const bytes = new Uint8Array(byteLength);
+  using open = new OpenFile(file);
+  for (let at = 0, read = -1; read !== 0; at += read) read = open.read(bytes.subarray(at), at);
+  return bytes;
+}
+
+function sizeOf(file: string): number {
+  const found = fileIdentity(file);
+  return "error" in found ? 0 : found.byteLength;
 }
 
 /**
- * Moves all weights of a converted model to addresses that its kernels can read: onnxruntime writes those of tensors
- * under 1 MB one after the other, and crashes on some that it maps again.
+ * Moves the weights of a converted model to addresses that its kernels can read: onnxruntime writes those of tensors
+ * under 1 MB one after the other, and crashes on some that it maps again. Drops what it writes twice and then refuses to
+ * load: the weights inside If, Loop and Scan.
  *
- * @throws {SystemError}
+ * @returns the bytes of weights in the data file that a session computes with
+ * @throws {NativeError}
  */
-export async function alignWeights(directory: string, signal: AbortSignal | undefined): Promise<void> {
-  const model = path.join(directory, MODEL), data = path.join(directory, DATA);
-  const [modelFile, dataFile] = [fileIdentity(model), fileIdentity(data)];
-  if ("error" in modelFile || "error" in dataFile) return; // no weights apart
-  const bytes = new Uint8Array(modelFile.byteLength), placement = new Placement(dataFile.byteLength);
-  {
-    using file = new OpenFile(model);
-    for (let at = 0, read = -1; read !== 0; at += read) read = file.read(bytes.subarray(at), at);
-  }
-  const placed = placeModel(bytes, placement);
-  if (placement.moves.length === 0) return;
-  await copyPieces(data, placement.moves, signal);
-  const draft = `${model}.aligned`;
-  writeNewFile(draft, new Uint8Array(placed));
-  renamePath(draft, model);
+export async function alignWeights(directory: string, signal: AbortSignal | undefined): Promise<number> {
+  const modelFile = path.join(directory, MODEL), data = path.join(directory, DATA), byteLength = sizeOf(modelFile);
+  if (byteLength > MOST) throw new NativeError("NOT_SHAREABLE", "most of its weights stay inside the model");
+  if (sizeOf(data) === 0) return 0;
+  const written = readAll(modelFile, byteLength), twins = new Twins();
+  const model = edit(written, {
+    [FIELD.model.graph]: (graph) => editTensors(graph, (tensor, of) => twins.isFirst(tensor, of) ? undefined : tensor),
+  });
+  twins.check(data);
+  const { pieces, usedBytes } = piecesOf(model), layout = new Layout(pieces, sizeOf(data));
+  if (layout.moves.length === 0 && twins.count === 0) return usedBytes;
+  const draft = `${data}.aligned`;
+  await copyPieces(layout.moves, openOwnFile(data), openOwnFile(layout.isNew ? draft : data), signal);
+  if (layout.isNew) renamePath(draft, data);
+  const moved = edit(model, {
+    [FIELD.model.graph]: (graph) => editTensors(graph, (tensor) => moveTensor(tensor, (at) => layout.place(at))),
+  });
+  writeNewFile(`${modelFile}.aligned`, new Uint8Array(moved));
+  renamePath(`${modelFile}.aligned`, modelFile);
+  return usedBytes;
 }

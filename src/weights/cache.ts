@@ -5,8 +5,10 @@ import { effectiveUser } from "../../ffi/descriptors.ts";
 import { makeDirectory, openOwnFile, removeTree } from "../../ffi/file_tree.ts";
 import { fileIdentity } from "../../ffi/files.ts";
 import { namesIn } from "../../ffi/file_system.ts";
+import { ffi } from "../../ffi/mod.ts";
 import { tryLockBytes } from "../../ffi/locks.ts";
 import { OwnedDescriptor } from "../../ffi/owned_descriptor.ts";
+import { reap } from "../../ffi/process/reaper.ts";
 import { ERRNO, SystemFailure } from "../../ffi/system_failure.ts";
 import { SystemError } from "../errors.ts";
 import { configuration } from "../ort/configuration.ts";
@@ -75,12 +77,10 @@ export class WeightsCache {
 
   /** @param cacheDir Coload's cache; default: as configured, else the user's @throws {SystemError} CACHE_UNUSABLE */
   static locate(cacheDir: string | undefined = configuration().cacheDir): WeightsCache {
-    let root: string | undefined;
-    try {
-      root = cacheDirectory(cacheDir);
-    } catch (cause) { // Deno without --allow-env
-      throw unusable("the user's cache", (cause as Error).message, cause);
+    if (cacheDir === undefined && !ffi.mayReadVariable("HOME")) { // nor ask for it: nobody may be there to answer
+      throw unusable("the user's cache", "to find it needs --allow-env; or name one, with configure({ cacheDir })");
     }
+    const root = cacheDirectory(cacheDir);
     if (root === undefined) throw unusable("the user's cache", "the environment has no HOME; configure({ cacheDir })");
     return new WeightsCache(root);
   }
@@ -116,9 +116,13 @@ export class WeightsCache {
   /** The lock of a key, held until it is disposed of or this thread ends; `undefined` when another has it. */
   tryLock(key: string): OwnedDescriptor | undefined {
     const lock = new OwnedDescriptor(openOwnFile(path.join(this.path, "lock")));
-    if (tryLockBytes(lock.fd, Number.parseInt(key.slice(0, 7), 16))) return lock; // one byte of 2^28 for each key
-    lock[Symbol.dispose]();
-    return undefined;
+    let isLocked = false;
+    try {
+      isLocked = tryLockBytes(lock.fd, Number.parseInt(key.slice(0, 7), 16)); // one byte of 2^28 for each key
+      return isLocked ? lock : undefined;
+    } finally {
+      if (!isLocked) lock[Symbol.dispose]();
+    }
   }
 
   /** Waits for the lock of a key. @throws the signal's reason, when it aborts */
@@ -126,6 +130,7 @@ export class WeightsCache {
     let lock = this.tryLock(key);
     if (lock === undefined) onWait();
     for (; lock === undefined; lock = this.tryLock(key)) {
+      await reap(); // threads of this process that ended: their descriptors hold locks until then
       await delay(LOOK_MS, undefined, signal && { signal }).catch((error) => {
         throw signal?.aborted ? signal.reason : error;
       });
@@ -140,8 +145,12 @@ export class WeightsCache {
     for (const name of namesIn(this.work)) {
       using lock = this.tryLock(name);
       if (lock === undefined) continue;
-      removeTree(path.join(this.work, name));
-      count++;
+      try {
+        removeTree(path.join(this.work, name));
+        count++;
+      } catch (error) { // a file that is still open elsewhere, on some file systems: the next one removes it
+        if (!(error instanceof SystemFailure)) throw error;
+      }
     }
     return count;
   }

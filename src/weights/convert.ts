@@ -26,20 +26,25 @@ async function write(
   extra: Record<string, string>,
   directory: string,
   signal: AbortSignal | undefined,
-): Promise<void> {
+): Promise<number> {
   const all = { ...options.extra, ...apart, ...extra };
   const optimizedModelPath = path.join(directory, MODEL);
   await withSession(source, { ...options, extra: all, optimizedModelPath }, signal, () => {});
-  await alignWeights(directory, signal);
+  return await alignWeights(directory, signal);
 }
 
-/** Rewrites a model for this machine, its weights apart in a file that can be mapped. @throws {NativeError} */
+/**
+ * Rewrites a model for this machine, its weights apart in a file that can be mapped.
+ *
+ * @returns the bytes of weights that a session computes with, and processes can share
+ * @throws {NativeError}
+ */
 export function convert(
   source: LoadSource,
   options: NativeSessionOptions,
   directory: string,
   signal: AbortSignal | undefined,
-): Promise<void> {
+): Promise<number> {
   return write(source, options, { "session.disable_prepacking": "1" }, directory, signal);
 }
 
@@ -47,6 +52,7 @@ export function convert(
  * Writes what {@linkcode convert} has written once more, with its weights as they are laid out for computing beside
  * them. (Two steps, for one would hold them twice in memory.)
  *
+ * @returns as {@linkcode convert}
  * @throws {NativeError}
  */
 export function pack(
@@ -54,7 +60,7 @@ export function pack(
   options: NativeSessionOptions,
   directory: string,
   signal: AbortSignal | undefined,
-): Promise<void> {
+): Promise<number> {
   const source = { path: path.join(converted, MODEL) }, level = { graphOptimizationLevel: "disabled" } as const;
   const extra = { "session.save_external_prepacked_constant_initializers": "1" };
   return write(source, { ...options, ...level }, extra, directory, signal);

@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import path from "node:path";
-import { openToRead, removeTree, renamePath, writeNewFile } from "../../ffi/file_tree.ts";
+import { openToRead, removeTree, renamePath, touchPath, writeNewFile } from "../../ffi/file_tree.ts";
 import { type FileIdentity, fileIdentity, readText } from "../../ffi/files.ts";
 import { functionPointer } from "../../ffi/libc.ts";
 import { OwnedDescriptor } from "../../ffi/owned_descriptor.ts";
@@ -51,6 +51,7 @@ export function knownDigest(cache: WeightsCache, state: string): string | undefi
   const [digest, of] = readText(memoPath(cache, state))?.split("\n") ?? [];
   if (of !== state || digest === undefined || !DIGEST.test(digest)) return undefined;
   known.set(state, digest);
+  touchPath(memoPath(cache, state)); // it is of use
   return digest;
 }
 

@@ -1,3 +1,4 @@
+import { setImmediate as turn } from "node:timers/promises";
 import type { Pointer } from "../../ffi/mod.ts";
 import { Block } from "../memory/block.ts";
 import { ort } from "../ort/environment.ts";
@@ -38,26 +39,30 @@ export function hasOpenDimension(inputs: readonly ValueInfo[], dimensions: FeedP
 
 const open = (size: number | string): boolean => typeof size === "string" || size < 0;
 
+/** Elements that are made up without giving the event loop its turn. */
+const AT_ONCE = 1 << 18;
+
 /** Numbers from -1 to 1, the same ones each time: the upper bits of a linear congruential generator. */
-function* noise(): Generator<number, never> {
-  for (let state = 12345;;) {
-    state = Math.imul(state, 1664525) + 1013904223 | 0;
-    yield state / 2 ** 31;
+class Noise {
+  #state = 12345;
+
+  next(): number {
+    this.#state = Math.imul(this.#state, 1664525) + 1013904223 | 0;
+    return this.#state / 2 ** 31;
   }
 }
 
-function fill(block: Block, dtype: NumericDType, size: number, integers: 0 | 1): void {
-  const data = new (arrayOf(dtype))(block.buffer, 0, size);
+async function fill(block: Block, dtype: NumericDType, size: number, integers: 0 | 1): Promise<void> {
+  const data = new (arrayOf(dtype))(block.buffer, 0, size), noise = new Noise();
   if (data instanceof BigInt64Array || data instanceof BigUint64Array) return void data.fill(BigInt(integers));
-  if (dtype !== "uint8" && dtype !== "int8" && !/float/.test(dtype)) return void data.fill(integers);
-  const numbers = noise();
-  for (let i = 0; i < size; i++) {
-    const value = numbers.next().value;
-    data[i] = dtype === "bfloat16"
-      ? toBFloat16(value)
-      : /float/.test(dtype)
-      ? value
-      : Math.abs(Math.trunc(value * 100));
+  const isFloat = /float/.test(dtype);
+  if (dtype !== "uint8" && dtype !== "int8" && !isFloat) return void data.fill(integers);
+  for (let start = 0; start < size; start += AT_ONCE) {
+    if (start > 0) await turn();
+    for (let i = start; i < Math.min(size, start + AT_ONCE); i++) {
+      const value = noise.next();
+      data[i] = dtype === "bfloat16" ? toBFloat16(value) : isFloat ? value : Math.abs(Math.trunc(value * 100));
+    }
   }
 }
 
@@ -65,9 +70,13 @@ function fill(block: Block, dtype: NumericDType, size: number, integers: 0 | 1):
 export class MadeUpFeeds implements Disposable {
   /** `OrtValue *` by the inputs' names. */
   readonly values: Map<string, Pointer> = new Map<string, Pointer>();
-  readonly #blocks: Block[] = [];
+  readonly #blocks: { readonly block: Block; readonly dtype: NumericDType; readonly size: number }[] = [];
 
-  /** @throws {RangeError} when an input would be too large */
+  /**
+   * Values that are nothing in particular: for a run that does not look at them.
+   *
+   * @throws {RangeError} when an input would be too large
+   */
   constructor(inputs: readonly ValueInfo[], plan: FeedPlan) {
     try {
       for (const { name, dtype, shape } of inputs) this.values.set(name, this.#make(dtype as DType, shape, plan));
@@ -77,21 +86,29 @@ export class MadeUpFeeds implements Disposable {
     }
   }
 
-  #make(dtype: DType, shape: ValueInfo["shape"], { size, dimensions, integers }: FeedPlan): Pointer {
+  /** Values by the plan, the same ones each time. @throws {RangeError} as the constructor */
+  static async filled(inputs: readonly ValueInfo[], plan: FeedPlan): Promise<MadeUpFeeds> {
+    const feeds = new MadeUpFeeds(inputs, plan);
+    for (const { block, dtype, size } of feeds.#blocks) await fill(block, dtype, size, plan.integers);
+    return feeds;
+  }
+
+  #make(dtype: DType, shape: ValueInfo["shape"], { size, dimensions }: FeedPlan): Pointer {
     const sizes = shape.map((given) => open(given) ? dimensions[given] ?? size : given as number);
     const count = sizes.reduce((product, size) => product * size, 1), type = onnxElementType(dtype);
-    if (dtype === "string") return createStringValue(Array<string>(count).fill("a"), sizes, type);
     const byteLength = count * elementByteLength(dtype);
-    if (byteLength > MOST) throw new RangeError(`an input of shape [${sizes.join(", ")}] is too large to try`);
+    if (byteLength > MOST || count > MOST) {
+      throw new RangeError(`an input of shape [${sizes.join(", ")}] is too large to try`);
+    }
+    if (dtype === "string") return createStringValue(Array<string>(count).fill("a"), sizes, type);
     const block = new Block(byteLength);
-    this.#blocks.push(block);
-    fill(block, dtype, count, integers);
+    this.#blocks.push({ block, dtype, size: count });
     return createTensorValue(block.pointer, byteLength, sizes, type);
   }
 
   [Symbol.dispose](): void {
     for (const value of this.values.values()) ort().api.ReleaseValue(value);
     this.values.clear();
-    for (const block of this.#blocks.splice(0)) block.dispose();
+    for (const { block } of this.#blocks.splice(0)) block.dispose();
   }
 }

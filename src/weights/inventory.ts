@@ -62,8 +62,8 @@ function entryOf(cache: WeightsCache, key: string, here: Platform | undefined): 
     if (apart !== undefined) return { ...is, copy, state: "foreign", why: apart };
     return refused === undefined ? { ...is, copy, state: "usable" } : { ...is, copy, state: "refused", why: refused };
   } catch (error) {
-    if (error instanceof SystemError) return { ...is, state: "damaged", why: error.message };
-    throw error;
+    if (!(error instanceof SystemError)) throw error;
+    return { ...is, state: error.code === "COPY_FOREIGN" ? "foreign" : "damaged", why: error.message };
   }
 }
 
@@ -85,7 +85,7 @@ export async function verifyCopy(cache: WeightsCache, copy: Copy, signal?: Abort
   const freeDimensionOverrides = Object.fromEntries(options.dimensions), extra = Object.fromEntries(options.extra);
   const sessionOptions = copyOptions({ freeDimensionOverrides, extra, intraOpNumThreads: 1 }, mode);
   const found = await withSession({ path: path.join(directory, MODEL) }, sessionOptions, signal, async (session) => {
-    return digestOutputs(await behaviourOf(session, trials));
+    return digestOutputs(await behaviourOf(session, trials, signal));
   });
   if (found === outputs) return;
   throw new SystemError(

@@ -24,7 +24,7 @@ export function processor(): Processor | undefined {
 }
 
 function read(): Processor | undefined {
-  const text = readText("/proc/cpuinfo", MOST) ?? "";
+  const read = readText("/proc/cpuinfo", MOST) ?? "", text = read.slice(0, read.lastIndexOf("\n\n") + 1); // whole entries
   const values = (lines: RegExp): string[] => [...new Set([...text.matchAll(lines)].map((match) => match[1]!))];
   const features = values(FEATURE_LINES);
   if (features.length === 0) return undefined;

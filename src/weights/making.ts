@@ -5,7 +5,8 @@ import { fileSystemSpace } from "../../ffi/file_system.ts";
 import { functionPointer } from "../../ffi/libc.ts";
 import { OwnedDescriptor } from "../../ffi/owned_descriptor.ts";
 import { callNative } from "../../ffi/process/calls.ts";
-import { OrtError, SystemError } from "../errors.ts";
+import { SystemFailure } from "../../ffi/system_failure.ts";
+import { NativeError, OrtError, SystemError } from "../errors.ts";
 import type { ProgressReport } from "../ort/load_progress.ts";
 import { operatorsOf } from "../ort/model_scan.ts";
 import type { LoadSource } from "../ort/native_load.ts";
@@ -18,7 +19,7 @@ import { type CopyFile, DATA, type Manifest, MODEL, writeManifest } from "./mani
 import { mappedBytes } from "./mapped_bytes.ts";
 import { copyOptions, withSession } from "./session.ts";
 import { checkUnchanged, type DigestedSource } from "./source.ts";
-import { type Behaviour, behaviourOf, differences, digestOutputs, findTrials, type Trial } from "./trial.ts";
+import { type Behaviour, behaviourOf, differences, digestOutputs, findTrials, isTelling, type Trial } from "./trial.ts";
 
 /** What is to be prepared, and for what. */
 export interface PrepareRequest {
@@ -81,8 +82,8 @@ export class Making {
 
   /** Makes the copy, or notes why there can be none; then puts it where it is found. */
   async make(): Promise<void> {
-    const { cache, signal } = this.#request, clean = (): void => removeTree(this.#work);
-    clean();
+    const { cache, signal } = this.#request, clean = (): void => this.#clean();
+    removeTree(this.#work);
     signal?.addEventListener("abort", clean); // at once: the process may be about to end
     try {
       for (const folder of [this.#work, this.#converted, this.#copy]) makeDirectory(folder);
@@ -100,6 +101,15 @@ export class Making {
     } finally {
       signal?.removeEventListener("abort", clean);
       clean();
+    }
+  }
+
+  /** Removes the work. What cannot be removed yet, such as a file that is open elsewhere, the next sweep removes. */
+  #clean(): void {
+    try {
+      removeTree(this.#work);
+    } catch (error) {
+      if (!(error instanceof SystemFailure)) throw error;
     }
   }
 
@@ -121,9 +131,15 @@ export class Making {
     const { source, dimensions = {}, progress, signal } = this.#request;
     progress.phase("reference");
     return await withSession(source, this.#options, signal, async (session) => {
-      const trials = await findTrials(session, dimensions);
+      const trials = await findTrials(session, dimensions, signal);
       if (typeof trials === "string") return { trials, plain: undefined };
-      const plain = await behaviourOf(session, trials), again = await behaviourOf(session, trials);
+      const plain = await behaviourOf(session, trials, signal), again = await behaviourOf(session, trials, signal);
+      if (!isTelling(plain)) {
+        return {
+          trials: "its outputs with made-up inputs are empty or no numbers, so that no copy can be compared",
+          plain: undefined,
+        };
+      }
       if (digestOutputs(plain) === digestOutputs(again)) return { trials, plain };
       return {
         trials: "its outputs are others at each run, so that no copy can be compared with it",
@@ -137,18 +153,21 @@ export class Making {
     if (typeof trials === "string") throw new Refused(trials);
     const target = mode === "mapped" ? this.#copy : this.#converted;
     progress.phase("convert", () => writtenBytes(target));
-    await convert(source, options, target, signal);
+    let sharedBytes = await convert(source, options, target, signal);
     this.#checkWritten();
-    if (writtenBytes(target) === 0) throw new Refused("it has no weights of 1 KB or more");
+    if (sharedBytes === 0) throw new Refused("it has no weights of 1 KB or more");
     if (mode === "mapped") this.#refuseQuantized();
     else {
       progress.phase("pack", () => writtenBytes(this.#copy));
-      await pack(this.#converted, options, this.#copy, signal);
+      sharedBytes = await pack(this.#converted, options, this.#copy, signal);
       this.#checkWritten();
       removeTree(this.#converted);
     }
+    if (sharedBytes < PAYS_FROM) {
+      throw new Refused(`only ${megabytes(sharedBytes)} of its weights can be shared, and that pays from 1 MB on`);
+    }
     progress.phase("verify");
-    return await this.#verified(trials, plain!);
+    return await this.#verified(trials, plain!, sharedBytes);
   }
 
   #refuseQuantized(): void {
@@ -157,22 +176,16 @@ export class Making {
   }
 
   /** Loads the copy, runs it, compares it with the model, and digests it. */
-  async #verified(trials: readonly Trial[], plain: Behaviour): Promise<Manifest> {
+  async #verified(trials: readonly Trial[], plain: Behaviour, sharedBytes: number): Promise<Manifest> {
     const { cache, source, byteLength, mode, name, signal, progress } = this.#request;
     const model = path.join(this.#copy, MODEL), data = path.join(this.#copy, DATA);
-    const [behaviour, sharedBytes] = await withSession(
-      { path: model },
-      copyOptions(this.#options, mode),
-      signal,
-      async (
-        session,
-      ) => [await behaviourOf(session, trials), mappedBytes(data)] as const,
-    );
-    const differs = differences(plain, behaviour, mode === "prepacked");
+    const behaviour = await withSession({ path: model }, copyOptions(this.#options, mode), signal, async (session) => {
+      const found = await behaviourOf(session, trials, signal);
+      if (mappedBytes(data) === 0) throw new Refused("onnxruntime reads a copy into memory instead of mapping it");
+      return found;
+    });
+    const differs = await differences(plain, behaviour, mode === "prepacked");
     if (differs !== undefined) throw new Refused(`a copy would not be the same model: ${differs}`);
-    if (sharedBytes < PAYS_FROM) {
-      throw new Refused(`only ${megabytes(sharedBytes)} of its weights can be shared, and that pays from 1 MB on`);
-    }
     let read = 0;
     progress.phase("verify", () => read);
     const files: CopyFile[] = [];
@@ -194,13 +207,14 @@ export class Making {
     };
   }
 
-  /** What is kept of a model whose weights cannot be shared. @throws what says nothing about the model */
+  /** What is kept of a model whose weights cannot be shared. @throws what may be otherwise the next time */
   #refusal(error: unknown): Manifest {
     const { source, byteLength, name, signal } = this.#request;
     if (signal?.aborted) throw signal.reason;
-    if (!(error instanceof Refused)) {
+    const refused = error instanceof Refused ? error.message : lastingReason(error);
+    if (refused === undefined) {
       this.#checkWritten(error);
-      if (!(error instanceof OrtError)) throw error;
+      throw error;
     }
     removeTree(this.#copy);
     makeDirectory(this.#copy);
@@ -208,7 +222,7 @@ export class Making {
       fields: this.#fields,
       source: { name: "path" in source ? name : "bytes", byteLength },
       madeAt: Date.now(),
-      refused: error instanceof Refused ? error.message : inWords(error),
+      refused,
       files: [],
       sharedBytes: 0,
       trials: [],
@@ -217,12 +231,14 @@ export class Making {
   }
 }
 
-/** Why onnxruntime could not convert a model, or load what it had converted. */
-function inWords({ message }: OrtError): string {
-  if (/initializer name is not unique/.test(message)) {
-    return "it has weights inside If or Loop, which onnxruntime writes into a copy and cannot load from there";
-  }
-  return `onnxruntime cannot load a copy: ${message.split("\n")[0]!.slice(0, MOST_WORDS)}`;
+/** Why onnxruntime will never convert a model or load what it had converted, as far as its words tell. */
+function lastingReason(error: unknown): string | undefined {
+  if (error instanceof NativeError && error.code === "NOT_SHAREABLE") return error.message;
+  if (!(error instanceof OrtError)) return undefined;
+  const { code, message } = error, words = message.split("\n")[0]!.slice(0, MOST_WORDS);
+  const isModel = code === "MODEL_INVALID" || code === "MODEL_UNSUPPORTED" || code === "ORT_NOT_IMPLEMENTED";
+  if (!isModel || /ToGraphProto|write|No space|quota|Input\/output/i.test(message)) return undefined;
+  return `onnxruntime cannot load a copy: ${words}`;
 }
 
 /** Waits until what was written to a file is on the disk. @throws {SystemError} */

@@ -73,10 +73,25 @@ function ownFile(directory: string, name: string): FileIdentity {
   return found;
 }
 
+/** What this thread has read, by the states of the files. */
+const known = new Map<string, Manifest>();
+
+function readManifest(directory: string): Manifest {
+  const { state, byteLength } = ownFile(directory, NAME), before = known.get(state);
+  if (before !== undefined) return before;
+  if (byteLength > MOST) throw damaged(directory, `${NAME} is too large`);
+  const [sealed, text] = readText(path.join(directory, NAME), byteLength)?.split("\n") ?? [];
+  if (text === undefined || seal(text) !== sealed) throw damaged(directory, `${NAME} is not as it was written`);
+  const manifest: Manifest = JSON.parse(text);
+  known.set(state, manifest);
+  return manifest;
+}
+
 /**
  * What the cache says of a key; `undefined` when there is nothing. Its files are not looked at.
  *
- * @throws {SystemError} COPY_DAMAGED when it is not what was written, or was written for another key
+ * @throws {SystemError} COPY_DAMAGED when it is not what was written, or was written for another key; COPY_FOREIGN when
+ * a newer Coload wrote it
  */
 export function readCopy(cache: WeightsCache, key: string): Copy | undefined {
   const directory = cache.entry(key), found = fileIdentity(directory, "tell");
@@ -85,12 +100,14 @@ export function readCopy(cache: WeightsCache, key: string): Copy | undefined {
   if (found.uid !== effectiveUser() || (found.mode & OTHERS_WRITE) !== 0) {
     throw damaged(directory, "others can write to it");
   }
-  ownFile(directory, NAME);
-  const [sealed, text] = readText(path.join(directory, NAME), MOST)?.split("\n") ?? [];
-  if (text === undefined || seal(text) !== sealed) throw damaged(directory, `${NAME} is not as it was written`);
-  const manifest: Manifest = JSON.parse(text), { fields } = manifest;
-  if (fields.recipe > RECIPE) throw damaged(directory, `it was made by a newer Coload, by recipe ${fields.recipe}`);
-  if (keyOf(fields) !== key) throw damaged(directory, "it was made for another model, machine or onnxruntime");
+  const manifest = readManifest(directory), recipe: unknown = manifest?.fields?.recipe;
+  if (typeof recipe !== "number" || recipe > RECIPE) {
+    throw new SystemError(
+      "COPY_FOREIGN",
+      `Cannot use the prepared copy in ${directory}: it was made by a newer Coload`,
+    );
+  }
+  if (keyOf(manifest.fields) !== key) throw damaged(directory, "it was made for another model, machine or onnxruntime");
   return { key, directory, manifest };
 }
 

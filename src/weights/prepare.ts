@@ -1,6 +1,6 @@
 import { NativeError, SystemError } from "../errors.ts";
 import { unlessAborted } from "../ort/unless_aborted.ts";
-import { cacheError } from "./cache.ts";
+import { cacheError, type WeightsCache } from "./cache.ts";
 import { keyFields, keyOf, platform, whyNot } from "./key.ts";
 import { Making, megabytes, PAYS_FROM, type PrepareRequest } from "./making.ts";
 import { checkFiles, type Copy, readCopy } from "./manifest.ts";
@@ -32,8 +32,18 @@ async function wholeCopy({ cache, force, signal }: PrepareRequest, key: string):
   }
 }
 
+/** Makes the cache, so that digests are remembered from the first on. One that may only be read may have the copy. */
+function makeIfPossible(cache: WeightsCache): void {
+  try {
+    cache.make();
+  } catch (error) {
+    if (!cache.exists()) throw error;
+  }
+}
+
 async function prepareWhole(request: PrepareRequest): Promise<Prepared> {
   const { cache, source, options, mode, signal, progress } = request;
+  makeIfPossible(cache);
   let read = 0;
   progress.phase("digest", () => read);
   const digested = await digestSource(source, { cache, signal, onBytes: (count) => read += count });

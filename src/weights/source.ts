@@ -1,7 +1,7 @@
 import { dirname, resolve } from "node:path";
-import { fileIdentity } from "../../ffi/files.ts";
-import { SystemError } from "../errors.ts";
-import { externalLocations } from "../ort/model_scan.ts";
+import { fileIdentity, OpenFile } from "../../ffi/files.ts";
+import { NativeError, SystemError } from "../errors.ts";
+import { locationsIn, type Readable } from "../ort/model_scan.ts";
 import type { LoadSource } from "../ort/native_load.ts";
 import { digestOf, digestOfBytes, type DigestOptions, knownDigest } from "./digests.ts";
 
@@ -19,16 +19,54 @@ export interface DigestedSource {
   readonly states: ReadonlyMap<string, string>;
 }
 
-/** The model's file and those beside it, the first by an empty name. */
-function filesOf(path: string): (readonly [location: string, file: string])[] {
-  const found = fileIdentity(path), locations = "error" in found ? [] : externalLocations(path, found.byteLength);
-  return [["", path], ...locations.map((name) => [name, resolve(dirname(path), name)] as const)];
+/** What this thread knows of models: the files that they name, by the models' states. */
+const knownLocations = new Map<string, readonly string[]>();
+
+const notShareable = (why: string): NativeError =>
+  new NativeError("NOT_SHAREABLE", `Cannot share a model's weights: ${why}`);
+
+/** The files that a model names. @throws {NativeError} NOT_SHAREABLE where that cannot be told for sure */
+function locationsOf(file: Readable, byteLength: number): readonly string[] {
+  try {
+    return locationsIn(file, byteLength);
+  } catch (error) {
+    throw notShareable(`it cannot be told which files hold its weights: ${(error as Error).message}`);
+  }
 }
 
-/** Reads and hashes whatever is not known of a model. @throws {SystemError} */
+function locationsOfFile(path: string): readonly string[] {
+  const found = fileIdentity(path);
+  if ("error" in found) return []; // which reading it will tell
+  let locations = knownLocations.get(found.state);
+  if (locations === undefined) {
+    using file = new OpenFile(path);
+    knownLocations.set(found.state, locations = locationsOf(file, found.byteLength));
+  }
+  return locations;
+}
+
+/** The model's file and those beside it, the first by an empty name. @throws {NativeError} NOT_SHAREABLE */
+function filesOf(path: string): (readonly [location: string, file: string])[] {
+  return [["", path], ...locationsOfFile(path).map((name) => [name, resolve(dirname(path), name)] as const)];
+}
+
+/** Reads and hashes whatever is not known of a model. @throws {NativeError} NOT_SHAREABLE @throws {SystemError} */
 export async function digestSource(source: LoadSource, options: DigestOptions): Promise<DigestedSource> {
   if ("bytes" in source) {
-    return { content: { model: await digestOfBytes(source.bytes), external: [] }, states: new Map() };
+    const { bytes } = source;
+    const file: Readable = {
+      read(into, byteOffset) {
+        const part = bytes.subarray(byteOffset, byteOffset + into.length);
+        into.set(part);
+        return part.length;
+      },
+    };
+    if (locationsOf(file, bytes.length).length > 0) {
+      throw notShareable(
+        "it is given as bytes, and has weights in files, which are looked for in the working directory",
+      );
+    }
+    return { content: { model: await digestOfBytes(bytes), external: [] }, states: new Map() };
   }
   const states = new Map<string, string>(), digests: [string, string][] = [];
   for (const [location, file] of filesOf(source.path)) {

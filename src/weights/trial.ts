@@ -1,5 +1,6 @@
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
+import { setImmediate as turn } from "node:timers/promises";
 import { ffi, type Pointer } from "../../ffi/mod.ts";
 import { NativeError } from "../errors.ts";
 import { ort } from "../ort/environment.ts";
@@ -51,8 +52,13 @@ function read(name: string, value: Pointer): Output | undefined {
   return { name, dtype, shape, data };
 }
 
-async function runTrial(session: Pointer, inputs: readonly ValueInfo[], names: readonly string[], trial: Trial) {
-  using feeds = new MadeUpFeeds(inputs, trial);
+async function runTrial(
+  session: Pointer,
+  inputs: readonly ValueInfo[],
+  names: readonly string[],
+  trial: Trial,
+): Promise<Output[]> {
+  using feeds = await MadeUpFeeds.filled(inputs, trial);
   const values = await rawRun({ session, inputs: feeds.values, outputs: names });
   try {
     return values.flatMap((value, i) => read(names[i]!, value) ?? []);
@@ -65,10 +71,17 @@ const namesOf = (values: readonly ValueInfo[]): string[] =>
   values.filter(({ kind }) => kind === "tensor").map(({ name }) => name);
 
 /** What a session does in these trials. @throws {OrtError} */
-export async function behaviourOf(session: Pointer, trials: readonly Trial[]): Promise<Behaviour> {
+export async function behaviourOf(
+  session: Pointer,
+  trials: readonly Trial[],
+  signal: AbortSignal | undefined,
+): Promise<Behaviour> {
   const { values, metadata } = describe(session), [inputs, outputs] = values;
   const found: Output[][] = [];
-  for (const trial of trials) found.push(await runTrial(session, inputs!, namesOf(outputs!), trial));
+  for (const trial of trials) {
+    signal?.throwIfAborted();
+    found.push(await runTrial(session, inputs!, namesOf(outputs!), trial));
+  }
   return { values, metadata, outputs: found };
 }
 
@@ -78,42 +91,53 @@ export async function behaviourOf(session: Pointer, trials: readonly Trial[]): P
  * @param dimensions sizes of open dimensions, by their names, where the user knows better
  * @returns the runs, or why there are none
  */
-export async function findTrials(session: Pointer, dimensions: FeedPlan["dimensions"]): Promise<Trial[] | string> {
+export async function findTrials(
+  session: Pointer,
+  dimensions: FeedPlan["dimensions"],
+  signal: AbortSignal | undefined,
+): Promise<Trial[] | string> {
   const [inputs, outputs] = describe(session).values, odd = whyNotFed(inputs!);
   if (odd !== undefined) return odd;
   const names = namesOf(outputs!);
   if (names.length === 0) return "none of its outputs is a tensor";
   let problem = "";
-  const works = async (size: number): Promise<Trial | undefined> => {
-    for (const integers of [1, 0] as const) {
+  const numbers = inputs!.some(({ dtype }) => /^u?int(16|32|64)$|^bool$/.test(dtype)) ? [1, 0] as const : [1] as const;
+  const working = async (size: number): Promise<Trial[]> => {
+    const found: Trial[] = [];
+    for (const integers of numbers) {
+      signal?.throwIfAborted();
       try {
         const trial = { size, integers, dimensions };
         await runTrial(session, inputs!, names, trial);
-        return trial;
+        found.push(trial);
       } catch (error) {
         if (!(error instanceof NativeError || error instanceof RangeError)) throw error;
         problem ||= error.message;
       }
     }
-    return undefined;
+    return found;
   };
-  const trials: Trial[] = [];
-  const sizes = hasOpenDimension(inputs!, dimensions) ? SIZES : [];
-  for (let i = 0; i < sizes.length && trials.length === 0; i++) trials.push(...await works(sizes[i]!).then(listed));
-  trials.push(...await works(1).then(listed));
+  const trials: Trial[] = [], sizes = hasOpenDimension(inputs!, dimensions) ? SIZES : [];
+  for (let i = 0; i < sizes.length && trials.length === 0; i++) trials.push(...await working(sizes[i]!));
+  trials.push(...await working(1));
   return trials.length > 0 ? trials : `no run with made-up inputs works: ${problem}`;
 }
 
-const listed = <T>(value: T | undefined): T[] => value === undefined ? [] : [value];
+/** Elements that are compared without giving the event loop its turn. */
+const AT_ONCE = 1 << 20;
 
-/** Where two sessions differ; `undefined` where they do not. @param exact whether to the bit, or but for the order of summing */
-export function differences(wanted: Behaviour, found: Behaviour, exact: boolean): string | undefined {
+/**
+ * Where two sessions differ; `undefined` where they do not.
+ *
+ * @param exact whether to the bit, or but for the order of summing
+ */
+export async function differences(wanted: Behaviour, found: Behaviour, exact: boolean): Promise<string | undefined> {
   if (JSON.stringify(wanted.values) !== JSON.stringify(found.values)) return "its inputs or outputs are others";
   if (text(wanted.metadata) !== text(found.metadata)) return "its metadata is another";
   for (const [trial, outputs] of wanted.outputs.entries()) {
     for (const [i, output] of outputs.entries()) {
       const other = found.outputs[trial]![i];
-      if (other === undefined || !agree(output, other, exact)) return `its output "${output.name}" differs`;
+      if (other === undefined || !await agree(output, other, exact)) return `its output "${output.name}" differs`;
     }
   }
   return undefined;
@@ -122,27 +146,38 @@ export function differences(wanted: Behaviour, found: Behaviour, exact: boolean)
 const text = (metadata: ModelMetadata): string =>
   JSON.stringify(metadata, (_, value) => typeof value === "bigint" ? `${value}` : value);
 
-function agree(a: Output, b: Output, exact: boolean): boolean {
+async function agree(a: Output, b: Output, exact: boolean): Promise<boolean> {
   if (a.dtype !== b.dtype || JSON.stringify(a.shape) !== JSON.stringify(b.shape)) return false;
   if (!(a.data instanceof Uint8Array) || !(b.data instanceof Uint8Array)) {
     return JSON.stringify(a.data) === JSON.stringify(b.data);
   }
-  if (exact || !/float/.test(a.dtype)) return equalBytes(a.data, b.data);
-  const [x, y] = [numbers(a.dtype, a.data), numbers(b.dtype, b.data)];
+  if (Buffer.compare(a.data, b.data) === 0) return true;
+  if (exact || !/float/.test(a.dtype)) return false;
+  const x = numbers(a.dtype, a.data), y = numbers(b.dtype, b.data);
   let largest = 0;
   for (const value of x) if (Number.isFinite(value)) largest = Math.max(largest, Math.abs(value));
   const most = largest * (/16/.test(a.dtype) ? COARSE_TOLERANCE : TOLERANCE);
-  return x.every((value, i) => Object.is(value, y[i]) || Math.abs(value - y[i]!) <= most);
+  for (let i = 0; i < x.length; i++) {
+    if (i % AT_ONCE === AT_ONCE - 1) await turn();
+    if (!Object.is(x[i], y[i]) && !(Math.abs(x[i]! - y[i]!) <= most)) return false;
+  }
+  return true;
 }
 
-function equalBytes(a: Uint8Array<ArrayBuffer>, b: Uint8Array<ArrayBuffer>): boolean {
-  return Buffer.from(a.buffer).equals(b);
+/** Whether what came out can tell one model from another: there is a number, or a text, in it. */
+export function isTelling({ outputs }: Behaviour): boolean {
+  return outputs.flat().some(({ dtype, data }) => {
+    if (!(data instanceof Uint8Array) || !/float/.test(dtype)) return data.length > 0;
+    return numbers(dtype, data).some(Number.isFinite);
+  });
 }
 
-function numbers(dtype: string, { buffer, byteLength }: Uint8Array<ArrayBuffer>): Float64Array {
-  const array = arrayOf(dtype as NumericDType);
-  const data = new array(buffer, 0, byteLength / array.BYTES_PER_ELEMENT) as Float32Array | Uint16Array;
-  return Float64Array.from(data, (value) => dtype === "bfloat16" ? fromBFloat16(value) : value);
+/** The numbers of a tensor of floats. */
+function numbers(dtype: string, { buffer, byteLength }: Uint8Array<ArrayBuffer>): Float32Array | Float64Array {
+  const array = arrayOf(dtype as NumericDType), length = byteLength / array.BYTES_PER_ELEMENT;
+  const data = new array(buffer, 0, length) as unknown as Float32Array | Float16Array | Uint16Array;
+  if (dtype === "bfloat16") return fromBFloat16(data as Uint16Array);
+  return dtype === "float16" ? Float32Array.from(data) : data as Float32Array;
 }
 
 /** The SHA-256 of what came out of a session's trials. */

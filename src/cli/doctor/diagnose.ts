@@ -7,6 +7,7 @@ import { type Capabilities, capabilities, sweepSharedMemory } from "../../../mod
 import type { LibraryError } from "../../errors.ts";
 import { installCommand } from "../../ort/locate.ts";
 import { sharedMemoryChecks } from "./shared_memory.ts";
+import { weightsCheck } from "./weights.ts";
 
 /** One thing that was looked into. */
 export interface Check {
@@ -55,7 +56,8 @@ export async function diagnose({ sweep }: { readonly sweep: boolean }): Promise<
   const onnxruntime = library === undefined
     ? [brokenLibrary(problem, found ?? given)]
     : [libraryCheck(library), ...pathChecks(able), ...providers.map((name) => providerCheck(name, library.path))];
-  const checks = [...onnxruntime, ...sharedMemoryChecks(able.sharedMemory, swept)];
+  const shared = sharedMemoryChecks(able.sharedMemory, swept);
+  const checks = [...onnxruntime, ...shared, await weightsCheck(library !== undefined)];
   const used = library ?? found;
   return {
     coload: config.version,

@@ -1,0 +1,78 @@
+import { functionPointer } from "../../ffi/libc.ts";
+import { OwnedDescriptor } from "../../ffi/owned_descriptor.ts";
+import { callNative } from "../../ffi/process/calls.ts";
+import { SystemError } from "../errors.ts";
+import { Block } from "../memory/block.ts";
+
+/** A piece of a file that goes to another place, in it or in another. */
+export interface Move {
+  readonly from: number;
+  readonly to: number;
+  readonly byteLength: number;
+}
+
+const CHUNK = 8 << 20;
+
+/** Moves whose sources and whose targets lie so close together that each fits a chunk; one that is too large is cut. */
+function* batches(moves: readonly Move[]): Generator<readonly Move[]> {
+  let batch: Move[] = [];
+  for (const move of moves) {
+    const first = batch[0];
+    const fits = first !== undefined && move.from + move.byteLength - first.from <= CHUNK &&
+      move.to + move.byteLength - first.to <= CHUNK;
+    if (!fits && batch.length > 0) {
+      yield batch;
+      batch = [];
+    }
+    if (move.byteLength <= CHUNK) batch.push(move);
+    else yield* cut(move);
+  }
+  if (batch.length > 0) yield batch;
+}
+
+function* cut({ from, to, byteLength }: Move): Generator<readonly Move[]> {
+  for (let at = 0; at < byteLength; at += CHUNK) {
+    yield [{ from: from + at, to: to + at, byteLength: Math.min(CHUNK, byteLength - at) }];
+  }
+}
+
+async function transfer(fn: "pread" | "pwrite", fd: number, block: Block, length: number, at: number): Promise<void> {
+  const done = await callNative("load", functionPointer(fn), [BigInt(fd), block.address, BigInt(length), BigInt(at)]);
+  if (done !== BigInt(length)) throw new SystemError("SYSTEM", "Cannot move weights to aligned addresses");
+}
+
+/**
+ * Copies pieces of a file, in the order of both their sources and their targets, on another thread.
+ *
+ * @param source a descriptor that this closes
+ * @param target another one, also where it leads to the same file
+ * @throws {SystemError}
+ */
+export async function copyPieces(
+  moves: readonly Move[],
+  source: number,
+  target: number,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  using from = new OwnedDescriptor(source);
+  using to = new OwnedDescriptor(target);
+  const read = new Block(CHUNK), written = new Block(CHUNK);
+  try {
+    const input = new Uint8Array(read.buffer), output = new Uint8Array(written.buffer);
+    for (const batch of batches(moves)) {
+      signal?.throwIfAborted();
+      const first = batch[0]!, last = batch.at(-1)!;
+      await transfer("pread", from.fd, read, last.from + last.byteLength - first.from, first.from);
+      const length = last.to + last.byteLength - first.to;
+      output.fill(0, 0, length);
+      for (const { from: at, to: target, byteLength } of batch) {
+        const start = at - first.from;
+        output.set(input.subarray(start, start + byteLength), target - first.to);
+      }
+      await transfer("pwrite", to.fd, written, length, first.to);
+    }
+  } finally {
+    read.dispose();
+    written.dispose();
+  }
+}
