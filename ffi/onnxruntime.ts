@@ -58,6 +58,7 @@ const SLOTS = {
   GetTensorTypeAndShape: [65, ["pointer", "pointer"], STATUS], // (const OrtValue *, OrtTensorTypeAndShapeInfo **)
   GetValueType: [67, ["pointer", "pointer"], STATUS], // (const OrtValue *, enum ONNXType *)
   CreateCpuMemoryInfo: [69, ["i32", "i32", "pointer"], STATUS], // (enum OrtAllocatorType, enum OrtMemType, OrtMemoryInfo **)
+  AllocatorAlloc: [75, ["pointer", "usize", "pointer"], STATUS], // (OrtAllocator *, size_t, void **)
   AllocatorFree: [76, ["pointer", "pointer"], STATUS], // (OrtAllocator *, void *)
   GetAllocatorWithDefaultOptions: [78, ["pointer"], STATUS], // (OrtAllocator **)
   ReleaseStatus: [93, ["pointer"], "void"], // (OrtStatus *)

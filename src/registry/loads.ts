@@ -8,7 +8,7 @@ import { idleSlots, makeRoom } from "./eviction.ts";
 import { describeFailure, revive } from "./failure.ts";
 import type { Load, Loaded } from "./load.ts";
 import type { Evicted, ModelStore } from "./model_store.ts";
-import { keepArena } from "./resident_arena.ts";
+import { holdsOver, keepArena } from "./resident_arena.ts";
 import { Resident, sourceNumber } from "./residents.ts";
 import { type Outcome, settled } from "./settled.ts";
 import { findSlot, readText, writeText } from "./slot_text.ts";
@@ -33,6 +33,8 @@ export class Loads {
 
   /** What is wanted, counted once for the caller: as it is there, joined while it loads, or loaded. */
   async acquire(load: Load, signal: AbortSignal | undefined): Promise<Resident> {
+    const held = holdsOver();
+    if (held) await held; // who holds a model can make way in a moment
     return await this.#settled(this.#enter(load), load, signal);
   }
 

@@ -17,6 +17,7 @@ import { checkRegistryOptions } from "./registry_options.ts";
 import type { LoadedModel, ModelInfo, RegistryMetrics, RegistryOptions } from "./registry_types.ts";
 import { listModels, registryMetrics } from "./report.ts";
 import type { Resident } from "./residents.ts";
+import { holdsOver } from "./resident_arena.ts";
 import { sessionLoad } from "./session_load.ts";
 import { findSlot, readText } from "./slot_text.ts";
 import { HEADER, SLOT_F64, SLOT_STATE } from "./table.ts";
@@ -241,7 +242,9 @@ export class ModelRegistry extends EventTarget implements AsyncDisposable {
 
   /** Lets every model go, as {@linkcode ModelRegistry.unload} does. @throws {ReferenceError} DISPOSED */
   async clear(): Promise<void> {
-    await Promise.all(this.#keep.store.retire("clear").map((evicted) => evicted?.released));
+    const { store } = this.#keep, held = holdsOver();
+    if (held) await held;
+    await Promise.all(store.retire("clear").map((evicted) => evicted?.released));
   }
 
   /**
@@ -255,6 +258,8 @@ export class ModelRegistry extends EventTarget implements AsyncDisposable {
       this.#kept = undefined;
       kept?.store.stop();
     }
+    const held = holdsOver();
+    if (held) await held;
     await Promise.all(kept?.store.retire("clear").map((evicted) => evicted?.released) ?? []);
   }
 }

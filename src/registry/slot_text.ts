@@ -2,7 +2,7 @@ import { libc } from "../../ffi/libc.ts";
 import { ffi } from "../../ffi/mod.ts";
 import { offset } from "../../ffi/native_memory.ts";
 import { MemoryError } from "../errors.ts";
-import type { ArenaPolicy } from "../session/idle_arena.ts";
+import type { ShrinkArena } from "../session/idle_arena.ts";
 import type { Sharing } from "../weights/share.ts";
 import { type RegistryTable, SLOT_U32, SLOT_U64 } from "./table.ts";
 
@@ -17,7 +17,8 @@ export interface SlotText {
   /** Whether other devices than the CPU may compute. */
   readonly accelerated?: boolean;
   /** When the memory of activations goes back to the system, where that was asked for. */
-  readonly shrinkArena?: ArenaPolicy | undefined;
+  readonly shrinkArena?: ShrinkArena | undefined;
+  readonly enableCpuMemArena?: boolean | undefined;
   /** Whether the weights are shared with other processes, once that is decided; and how many bytes of them. */
   readonly sharing?: Sharing;
   readonly sharedBytes?: number;

@@ -158,6 +158,7 @@ export class Binding implements Disposable {
       if (status !== null) check(status, DOING);
     } finally {
       this.#unpin();
+      this.#core.ran();
     }
   }
 
@@ -165,6 +166,7 @@ export class Binding implements Disposable {
   async run(): Promise<void> {
     this.#pin();
     this.#running++;
+    this.#core.began();
     this.#reference.begin();
     try {
       const fn = ort().address("RunWithBinding"), runOptions = ffi.address(this.#core.runOptions);
@@ -172,6 +174,7 @@ export class Binding implements Disposable {
       check(ffi.pointer(status), DOING);
     } finally {
       this.#unpin();
+      this.#core.ended();
       this.#running--;
       if (this.#disposed && this.#running === 0) this.#release();
       this.#reference.end();
@@ -251,7 +254,6 @@ export class Binding implements Disposable {
   }
 
   #unpin(): void {
-    this.#core.ran();
     for (const storage of this.#reads) storage.unpinRead();
     for (const storage of this.#writes) storage.unpinWrite();
   }

@@ -12,12 +12,23 @@ import type { ValueInfo } from "../ort/type_info.ts";
 import type { Sharing } from "../weights/share.ts";
 import { MadeUpFeeds, whyNotFed } from "../weights/feeds.ts";
 
-/** When the memory of activations goes back to the system. */
-export type ArenaPolicy = "idle" | "run" | "never";
+/** When the memory of activations goes back to the system, as users say it. */
+export type ShrinkArena = "idle" | "run" | "never";
+
+/** What is done about it: `trim` for a session without an arena, whose memory is the C library's once it is idle. */
+export type ArenaPolicy = ShrinkArena | "trim";
 
 /** What holds where the options do not say: only with weights shared are activations what a process has for itself. */
-export function arenaPolicy(wanted: ArenaPolicy | undefined, { mode }: Sharing): ArenaPolicy {
-  return wanted ?? (mode === "off" ? "never" : "idle");
+export function arenaPolicy(
+  { shrinkArena, enableCpuMemArena }: {
+    shrinkArena?: ShrinkArena | undefined;
+    enableCpuMemArena?: boolean | undefined;
+  },
+  { mode }: Sharing,
+): ArenaPolicy {
+  const wanted = shrinkArena ?? (mode === "off" ? "never" : "idle");
+  if (enableCpuMemArena !== false) return wanted;
+  return wanted === "idle" ? "trim" : "never";
 }
 
 /** How long a session has had no run when it is taken for idle. */
@@ -42,6 +53,7 @@ export function releaseRunOptions(options: Handle | undefined): void {
 
 /** The session whose arena it is. */
 export interface Arena {
+  readonly policy: "idle" | "trim";
   readonly pointer: Pointer;
   readonly inputs: readonly ValueInfo[];
   readonly outputs: readonly ValueInfo[];
@@ -53,13 +65,25 @@ export interface Arena {
 export class IdleArena {
   readonly #arena: Arena;
   #ran = false;
+  #running = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(arena: Arena) {
     this.#arena = arena;
   }
 
-  /** Notes that a run is over. */
+  /** Notes that a run began that the event loop does not wait for. */
+  began(): void {
+    this.#running++;
+  }
+
+  /** Notes that it is over. */
+  ended(): void {
+    this.#running--;
+    this.ran();
+  }
+
+  /** Notes that a run is over that the event loop waited for. */
   ran(): void {
     this.#ran = true;
     this.#timer ??= setTimeout(() => this.#look(), IDLE_MS).unref();
@@ -72,7 +96,7 @@ export class IdleArena {
 
   #look(): void {
     this.#timer = undefined;
-    if (this.#ran) {
+    if (this.#ran || this.#running > 0) {
       this.#ran = false;
       this.#timer = setTimeout(() => this.#look(), IDLE_MS).unref();
     } else void this.#shrink();
@@ -81,7 +105,7 @@ export class IdleArena {
   async #shrink(): Promise<void> {
     try {
       using held = this.#arena.hold();
-      if (held !== undefined) await runToShrink(this.#arena);
+      if (held !== undefined && this.#arena.policy === "idle") await runToShrink(this.#arena);
       if (held !== undefined) await trimMemory();
     } catch (error) { // such as that there is no memory even for this: then it is kept
       if (!(error instanceof NativeError || error instanceof RangeError)) throw error;
@@ -106,5 +130,21 @@ async function runToShrink({ pointer: session, inputs, outputs }: Arena): Promis
     if (!(error instanceof OrtError)) throw error; // it was stopped, as it should be
   } finally {
     releaseRunOptions(options);
+  }
+}
+
+/**
+ * Has a session's arena take its first piece of memory now: that one it never gives back, and it is the smallest only
+ * when little is asked for.
+ */
+export function takeFirstPiece(session: Pointer): void {
+  const { api, cpuMemory } = ort(), { a } = scratch(), doing = "prepare the arena";
+  check(api.CreateAllocator(session, cpuMemory, a), doing);
+  const allocator = pointerIn()!;
+  try {
+    check(api.AllocatorAlloc(allocator, 1n, a), doing);
+    check(api.AllocatorFree(allocator, pointerIn()!), doing);
+  } finally {
+    api.ReleaseAllocator(allocator);
   }
 }

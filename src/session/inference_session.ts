@@ -116,7 +116,7 @@ export class InferenceSession implements Model, Disposable, AsyncDisposable {
       core.dispose();
       return releaseSession(handle.take()!);
     });
-    core.keepArena(arenaPolicy(options.shrinkArena, made.sharing), () => reference.hold());
+    core.keepArena(arenaPolicy(options, made.sharing), () => reference.hold());
     return new InferenceSession(core, made, reference);
   }
 

@@ -142,13 +142,13 @@ export async function createNativeSession(model: ModelSource, options: SessionOp
   progress.phase("find");
   let source = model instanceof Uint8Array ? { bytes: model } : modelFile(modelPath(model));
   if (!isStarted()) {
-    if ("bytes" in source) source = { bytes: source.bytes.slice() }; // which the caller may change meanwhile
+    if ("bytes" in source) source = { bytes: new Uint8Array(source.bytes) }; // which the caller may change meanwhile
     await unlessAborted(startOrt(), signal);
   }
   const byteLength = progress.totalBytes = "bytes" in source ? source.bytes.length : source.byteLength;
   let plan = planAtOnce({ source, byteLength, options, progress });
   if (plan === undefined) {
-    if ("bytes" in source) source = { bytes: source.bytes.slice() };
+    if ("bytes" in source) source = { bytes: new Uint8Array(source.bytes) };
     plan = await planSharing({ source, byteLength, options, progress });
     signal?.throwIfAborted();
   }

@@ -8,7 +8,7 @@ import { ort } from "../ort/environment.ts";
 import { describeValues, type ValueInfo } from "../ort/type_info.ts";
 import type { StorageKind } from "../tensor/storage.ts";
 import { Frame } from "./frame.ts";
-import { type ArenaPolicy, IdleArena, makeRunOptions, releaseRunOptions } from "./idle_arena.ts";
+import { type ArenaPolicy, IdleArena, makeRunOptions, releaseRunOptions, takeFirstPiece } from "./idle_arena.ts";
 import { MadePlace } from "./output_place.ts";
 import { describePort, type Port } from "./port.ts";
 
@@ -77,7 +77,10 @@ export class SessionCore {
    */
   keepArena(policy: ArenaPolicy, hold: () => Disposable | undefined): void {
     const { pointer, inputInfos: inputs, outputInfos: outputs } = this;
-    if (policy === "idle") this.#idleArena = new IdleArena({ pointer, inputs, outputs, hold });
+    if (policy === "idle" || policy === "run") takeFirstPiece(pointer);
+    if (policy === "idle" || policy === "trim") {
+      this.#idleArena = new IdleArena({ policy, pointer, inputs, outputs, hold });
+    }
     this.#shrinks = policy === "run";
     if (this.#shrinks) this.#runOptions = this.makeRunOptions();
   }
@@ -92,9 +95,19 @@ export class SessionCore {
     return this.#runOptions?.pointer ?? null;
   }
 
-  /** Notes that a run is over. */
+  /** Notes that a run is over that the event loop waited for. */
   ran(): void {
     this.#idleArena?.ran();
+  }
+
+  /** Notes that a run began that the event loop does not wait for. */
+  began(): void {
+    this.#idleArena?.began();
+  }
+
+  /** Notes that it is over. */
+  ended(): void {
+    this.#idleArena?.ended();
   }
 
   /** A frame for a synchronous run: the same one each time, unless a run began within another. */
@@ -113,6 +126,7 @@ export class SessionCore {
 
   /** A frame for one asynchronous run. */
   takeFrame(): Frame {
+    this.began();
     const idle = this.#idle.pop(), frame = idle ?? new Frame(this);
     if (idle) this.#idleBytes -= idle.heldBytes;
     frame.asynchronous = true;
@@ -121,7 +135,7 @@ export class SessionCore {
 
   /** Gives a frame back for the next run; as many are kept as can be in flight, but little memory. */
   giveFrame(frame: Frame): void {
-    this.ran();
+    this.ended();
     const bytes = this.#idleBytes + frame.heldBytes;
     if (this.#closed || this.#idle.length >= MAX_IDLE_FRAMES || bytes > MAX_IDLE_BYTES) return frame.dispose();
     this.#idle.push(frame);

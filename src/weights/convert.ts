@@ -6,8 +6,8 @@ import { alignWeights } from "./align.ts";
 import { DATA, MODEL } from "./manifest.ts";
 import { withSession } from "./session.ts";
 
-/** Weights smaller than this stay in the model. */
-const SMALLEST_APART = 1024;
+/** Weights smaller than this stay in the model: each is a mapping of its own, and thousands of those make runs slower. */
+export const SMALLEST_APART: number = 16 << 10;
 
 const apart = {
   "session.optimized_model_external_initializers_file_name": DATA,

@@ -127,10 +127,11 @@ export async function digestOf(file: string, options: DigestOptions): Promise<Fi
 }
 
 /** The digest of bytes in memory, as that of a file with them. */
-export async function digestOfBytes(bytes: Uint8Array): Promise<string> {
+export async function digestOfBytes(bytes: Uint8Array, signal: AbortSignal | undefined): Promise<string> {
   const chunks = Math.ceil(bytes.length / CHUNK), digests = new Uint8Array(chunks * DIGEST_BYTES);
   for (let index = 0; index < chunks; index++) {
-    const chunk = bytes.slice(index * CHUNK, (index + 1) * CHUNK);
+    signal?.throwIfAborted();
+    const chunk = new Uint8Array(bytes.subarray(index * CHUNK, (index + 1) * CHUNK));
     digests.set(new Uint8Array(await crypto.subtle.digest("SHA-256", chunk)), index * DIGEST_BYTES);
   }
   return createHash("sha256").update(digests).digest("hex");

@@ -34,10 +34,16 @@ export function whyNotFed(inputs: readonly ValueInfo[]): string | undefined {
 
 /** Whether the plan's size means anything to a model. */
 export function hasOpenDimension(inputs: readonly ValueInfo[], dimensions: FeedPlan["dimensions"]): boolean {
-  return inputs.some(({ shape }) => shape.some((size) => open(size) && !(size in dimensions)));
+  return inputs.some(({ shape }) => shape.some((size) => open(size) && !Object.hasOwn(dimensions, size)));
 }
 
 const open = (size: number | string): boolean => typeof size === "string" || size < 0;
+
+/** A dimension's size, where it has one or was given one. */
+function sizeOf(size: number | string, dimensions: FeedPlan["dimensions"]): number | undefined {
+  if (!open(size)) return size as number;
+  return Object.hasOwn(dimensions, size) ? dimensions[size] : undefined;
+}
 
 /** Elements that are made up without giving the event loop its turn. */
 const AT_ONCE = 1 << 18;
@@ -94,7 +100,7 @@ export class MadeUpFeeds implements Disposable {
   }
 
   #make(dtype: DType, shape: ValueInfo["shape"], { size, dimensions }: FeedPlan): Pointer {
-    const sizes = shape.map((given) => open(given) ? dimensions[given] ?? size : given as number);
+    const sizes = shape.map((given) => sizeOf(given, dimensions) ?? size);
     const count = sizes.reduce((product, size) => product * size, 1), type = onnxElementType(dtype);
     const byteLength = count * elementByteLength(dtype);
     if (byteLength > MOST || count > MOST) {

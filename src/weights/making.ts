@@ -12,7 +12,7 @@ import { operatorsOf } from "../ort/model_scan.ts";
 import type { LoadSource } from "../ort/native_load.ts";
 import type { NativeSessionOptions } from "../ort/session_options.ts";
 import { cacheError, diskFull, type WeightsCache } from "./cache.ts";
-import { convert, pack, writtenBytes } from "./convert.ts";
+import { convert, pack, SMALLEST_APART, writtenBytes } from "./convert.ts";
 import { digestOf } from "./digests.ts";
 import { type KeyFields, keyOf, type SharingMode } from "./key.ts";
 import { type CopyFile, DATA, type Manifest, MODEL, writeManifest } from "./manifest.ts";
@@ -155,7 +155,7 @@ export class Making {
     progress.phase("convert", () => writtenBytes(target));
     let sharedBytes = await convert(source, options, target, signal);
     this.#checkWritten();
-    if (sharedBytes === 0) throw new Refused("it has no weights of 1 KB or more");
+    if (sharedBytes === 0) throw new Refused(`it has no weights of ${SMALLEST_APART >> 10} KB or more`);
     if (mode === "mapped") this.#refuseQuantized();
     else {
       progress.phase("pack", () => writtenBytes(this.#copy));
@@ -171,7 +171,13 @@ export class Making {
   }
 
   #refuseQuantized(): void {
-    const found = [...operatorsOf(path.join(this.#copy, MODEL))].find((name) => QUANTIZED.test(name));
+    let operators: ReadonlySet<string>;
+    try {
+      operators = operatorsOf(path.join(this.#copy, MODEL));
+    } catch (error) {
+      throw new Refused(`its operators cannot be told: ${(error as Error).message}`);
+    }
+    const found = [...operators].find((name) => QUANTIZED.test(name));
     if (found) throw new Refused(`${found} computes many times slower on weights that are not prepacked`);
   }
 

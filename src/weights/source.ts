@@ -66,7 +66,7 @@ export async function digestSource(source: LoadSource, options: DigestOptions): 
         "it is given as bytes, and has weights in files, which are looked for in the working directory",
       );
     }
-    return { content: { model: await digestOfBytes(bytes), external: [] }, states: new Map() };
+    return { content: { model: await digestOfBytes(bytes, options.signal), external: [] }, states: new Map() };
   }
   const states = new Map<string, string>(), digests: [string, string][] = [];
   for (const [location, file] of filesOf(source.path)) {

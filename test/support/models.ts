@@ -4,6 +4,8 @@
  */
 export * from "./models/basic.ts";
 export * from "./models/containers.ts";
+export type { OperatorInput, OperatorModel } from "./models/operator_graph.ts";
+export * from "./models/operators.ts";
 export type { ModelDtype, ModelShape } from "./models/proto.ts";
 export { DTYPES } from "./models/proto.ts";
 export * from "./models/slow.ts";
