@@ -16,6 +16,7 @@ const SIGNATURES = {
   mkdir: { parameters: ["buffer", "u32"], result: "i32" }, // (const char *path, mode_t mode)
   open: { parameters: ["buffer", "i32", "u32"], result: "i32" }, // (const char *path, int flags, mode_t mode)
   rename: { parameters: ["buffer", "buffer"], result: "i32" }, // (const char *from, const char *to)
+  renameat2: { parameters: ["i32", "buffer", "i32", "buffer", "u32"], result: "i32" }, // (int from, const char *path, int to, const char *path, unsigned flags)
   rmdir: { parameters: ["buffer"], result: "i32" }, // (const char *path)
   unlink: { parameters: ["buffer"], result: "i32" }, // (const char *path)
   utimensat: { parameters: ["i32", "buffer", "pointer", "i32"], result: "i32" }, // (int dirfd, const char *path, const struct timespec times[2], int flags)
@@ -23,7 +24,7 @@ const SIGNATURES = {
 } as const;
 
 const O_RDWR = 2, O_CREAT = 0o100, O_EXCL = 0o200, O_CLOEXEC = 0x80000;
-const O_NOFOLLOW = ffi.arch === "arm64" ? 0x8000 : 0x20000, AT_FDCWD = -100;
+const O_NOFOLLOW = ffi.arch === "arm64" ? 0x8000 : 0x20000, AT_FDCWD = -100, RENAME_EXCHANGE = 2;
 const OWNER_DIRECTORY = 0o700, OWNER_FILE = 0o600, OWNER_READS = 0o400;
 
 let symbols: Symbols<typeof SIGNATURES> | undefined;
@@ -54,6 +55,17 @@ export function openToRead(path: string): number {
 /** Gives a file or folder another name, in one step, in place of a file that has it. @throws {SystemFailure} */
 export function renamePath(from: string, to: string): void {
   if (posix().rename(cstring(from), cstring(to)) !== 0) throw new SystemFailure(`rename ${from} to ${to}`);
+}
+
+/** Exchanges two files or folders, in one step where the file system can. @throws {SystemFailure} */
+export function exchangePaths(one: string, other: string): void {
+  if (posix().renameat2(AT_FDCWD, cstring(one), AT_FDCWD, cstring(other), RENAME_EXCHANGE) === 0) return;
+  const error = errno();
+  if (error !== ERRNO.EINVAL) throw new SystemFailure(`exchange ${one} and ${other}`, error);
+  const aside = `${one}.aside`;
+  renamePath(one, aside);
+  renamePath(other, one);
+  renamePath(aside, other);
 }
 
 /** Lets nobody but the owner read a file, and nobody write to it. @throws {SystemFailure} */

@@ -62,6 +62,7 @@ export type ErrorCode =
   | "INVALID_BYTES"
   | "CACHE_UNUSABLE"
   | "CACHE_FORBIDDEN"
+  | "CACHE_BUSY"
   | "DISK_FULL"
   | "MODEL_CHANGED"
   | "NOT_SHAREABLE"

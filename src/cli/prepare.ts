@@ -19,9 +19,16 @@ interface Flags {
 }
 
 function dimension(text: string, before: Readonly<Record<string, number>> = {}): Readonly<Record<string, number>> {
-  const [, name, size] = /^(.+)=([0-9]+)$/.exec(text) ?? [];
-  if (name === undefined) throw new InvalidArgumentError("A name and a size wanted, such as height=640.");
+  const [, name, size] = /^(.+)=([1-9][0-9]{0,9})$/.exec(text) ?? [];
+  if (name === undefined || Number(size) >= 2 ** 31) {
+    throw new InvalidArgumentError("A name and a size from 1 on wanted, such as height=640.");
+  }
   return { ...before, [name]: Number(size) };
+}
+
+function folder(text: string): string {
+  if (text === "") throw new InvalidArgumentError("A folder wanted.");
+  return text;
 }
 
 function unit(parse: (text: string) => number | undefined, example: string): (text: string) => number {
@@ -68,9 +75,11 @@ export function prepareCommand(onEnd: (exitCode: number) => void): Command {
       new Option("--max-size <size>", "for --gc: what all copies may take; those used last stay")
         .argParser(unit(parseSize, "20GB")).default(Infinity, "any"),
     )
-    .option("--dir <folder>", "a cache folder other than the user's")
+    .option("--dir <folder>", "a cache folder other than the user's", folder)
     .option("--json", "for programs to read")
     .action(async (models: string[], flags: Flags, command: Command) => {
+      const alone = (["list", "gc"] as const).find((name) => flags[name]);
+      if (alone && models.length > 0) command.error(`error: --${alone} takes no models (--help says more)`);
       if (flags.list) await listCopies(flags);
       else onEnd(await run(models, flags, command));
     });

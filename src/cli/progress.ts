@@ -1,3 +1,4 @@
+import { basename } from "node:path";
 import process from "node:process";
 // @ts-types="npm:@types/cli-progress@3.11.6"
 import cliProgress from "cli-progress";
@@ -69,7 +70,7 @@ export class PhaseBar implements Disposable {
 
   constructor(title: string) {
     this.#title = title;
-    this.#bar = new cliProgress.SingleBar({ ...LOOKS, format: `${title} {bar} {phase}{bytes}, {seconds} s` });
+    this.#bar = new cliProgress.SingleBar({ ...LOOKS, format: `${basename(title)} {bar} {phase}{bytes}, {seconds} s` });
   }
 
   /** A phase goes on. */

@@ -12,9 +12,12 @@ import { reap } from "../../ffi/process/reaper.ts";
 import { ERRNO, SystemFailure } from "../../ffi/system_failure.ts";
 import { SystemError } from "../errors.ts";
 import { configuration } from "../ort/configuration.ts";
+import { idleMaker } from "./maker.ts";
 
 /** How often a process that waits for another one's work looks again. */
 const LOOK_MS = 50;
+/** How long it waits for a thread that ended, in a process that may still tidy up after it. */
+const PATIENCE_MS = 5000;
 /** Permission bits by which others could write. */
 const OTHERS_WRITE = 0o022;
 const KEY = /^[0-9a-f]{64}$/;
@@ -81,7 +84,9 @@ export class WeightsCache {
       throw unusable("the user's cache", "to find it needs --allow-env; or name one, with configure({ cacheDir })");
     }
     const root = cacheDirectory(cacheDir);
-    if (root === undefined) throw unusable("the user's cache", "the environment has no HOME; configure({ cacheDir })");
+    if (root === undefined) {
+      throw unusable("the user's cache", "the environment has no HOME; configure({ cacheDir }) or --dir names one");
+    }
     return new WeightsCache(root);
   }
 
@@ -125,12 +130,24 @@ export class WeightsCache {
     }
   }
 
-  /** Waits for the lock of a key. @throws the signal's reason, when it aborts */
+  /**
+   * Waits for the lock of a key.
+   *
+   * @throws {SystemError} CACHE_BUSY when nobody works any more, and the lock is not let go
+   * @throws the signal's reason, when it aborts
+   */
   async lock(key: string, signal: AbortSignal | undefined, onWait: () => void): Promise<OwnedDescriptor> {
     let lock = this.tryLock(key);
     if (lock === undefined) onWait();
+    let endedAt: number | undefined;
     for (; lock === undefined; lock = this.tryLock(key)) {
       await reap(); // threads of this process that ended: their descriptors hold locks until then
+      const maker = idleMaker(path.join(this.work, key));
+      endedAt = maker === undefined ? undefined : endedAt ?? Date.now();
+      if (endedAt !== undefined && Date.now() - endedAt > PATIENCE_MS) {
+        const why = `process ${maker} holds its lock for a thread that ended; it goes with the process`;
+        throw new SystemError("CACHE_BUSY", `Cannot prepare ${path.join(this.entries, key)}: ${why}`);
+      }
       await delay(LOOK_MS, undefined, signal && { signal }).catch((error) => {
         throw signal?.aborted ? signal.reason : error;
       });

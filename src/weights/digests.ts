@@ -70,6 +70,9 @@ function remember(cache: WeightsCache, { state, digest }: FileDigest): void {
 function identify(file: string): FileIdentity {
   const found = fileIdentity(file);
   if ("error" in found) throw new SystemError("SYSTEM", `Cannot read ${file}: ${found.message}`);
+  if (found.kind !== "file") {
+    throw new SystemError("SYSTEM", `Cannot read ${file}: a file wanted, a ${found.kind} found`);
+  }
   return found;
 }
 
@@ -91,7 +94,9 @@ async function hash(file: string, byteLength: number, { signal, onBytes }: Diges
         const index = next++, start = index * CHUNK, length = Math.min(CHUNK, byteLength - start);
         signal?.throwIfAborted();
         const args = [BigInt(open.fd), block.address, BigInt(length), BigInt(start)];
-        if (await callNative("load", pread, args) !== BigInt(length)) changed(file);
+        const read = BigInt.asIntN(64, await callNative("load", pread, args));
+        if (read < 0n) throw new SystemError("SYSTEM", `Cannot read ${file}: the system does not give its bytes`);
+        if (read !== BigInt(length)) changed(file);
         const part = await crypto.subtle.digest("SHA-256", new Uint8Array(block.buffer, 0, length));
         digests.set(new Uint8Array(part), index * DIGEST_BYTES);
         onBytes?.(length);

@@ -2,6 +2,7 @@ import path from "node:path";
 import { fileIdentity } from "../../ffi/files.ts";
 import { namesIn } from "../../ffi/file_system.ts";
 import { removeTree, renamePath } from "../../ffi/file_tree.ts";
+import { SystemFailure } from "../../ffi/system_failure.ts";
 import { SystemError } from "../errors.ts";
 import type { WeightsCache } from "./cache.ts";
 import { difference, type Platform } from "./key.ts";
@@ -39,13 +40,23 @@ const DAY_MS = 86_400_000;
 /** What is known of a file goes when nobody has asked for this long; it is then found out again. */
 const FORGET_MS = 30 * DAY_MS;
 
+/** Bytes of what lies in a folder; of what is none, or is gone, there are none. */
 function sizeOf(directory: string): number {
   let sum = 0;
-  for (const name of namesIn(directory)) {
+  for (const name of namesOf(directory)) {
     const found = fileIdentity(path.join(directory, name), "tell");
     if (!("error" in found)) sum += found.byteLength;
   }
   return sum;
+}
+
+function namesOf(directory: string): string[] {
+  try {
+    return namesIn(directory);
+  } catch (error) {
+    if (error instanceof SystemFailure) return [];
+    throw error;
+  }
 }
 
 function usedAt(directory: string): number {

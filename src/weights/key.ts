@@ -32,6 +32,9 @@ export interface KeyFields {
 /** What is the same for every copy that this process can use. */
 export type Platform = Pick<KeyFields, "library" | "processor">;
 
+/** What the kernel does not tell of is unlike any other. */
+const UNKNOWN_PROCESSOR: Processor = { architecture: "unknown", model: "", features: [] };
+
 /** Entries of the configuration that are about threads, and leave the graph and the weights as they are. */
 const ABOUT_THREADS = /^session\.(?:intra_op|inter_op|force_spinning)/;
 /** Entries that a copy is made with, or that contradict how it is loaded. */
@@ -54,7 +57,7 @@ export function whyNot(options: NativeSessionOptions): string | undefined {
 export async function platform(options: DigestOptions): Promise<Platform> {
   const { api, version, path } = ort(), build = ffi.string(api.GetBuildInfoString()!);
   const { digest } = await digestOf(path, { cache: options.cache, signal: options.signal });
-  return { library: { version, build, digest }, processor: processor()! };
+  return { library: { version, build, digest }, processor: processor() ?? UNKNOWN_PROCESSOR };
 }
 
 /** What a copy of a model for a session with these options is made of. */
@@ -101,7 +104,9 @@ export function difference(found: KeyFields, wanted: Platform): string | undefin
   if (found.library.version !== library.version) {
     return `made with onnxruntime ${found.library.version}, not ${library.version}`;
   }
-  if (found.library.digest !== library.digest) return `made with another build of onnxruntime ${library.version}`;
+  if (found.library.digest !== library.digest || found.library.build !== library.build) {
+    return `made with another build of onnxruntime ${library.version}`;
+  }
   if (found.processor.architecture !== processor.architecture) return `made on ${found.processor.architecture}`;
   const missing = found.processor.features.filter((name) => !processor.features.includes(name));
   const more = processor.features.filter((name) => !found.processor.features.includes(name));

@@ -24,7 +24,8 @@ export function processor(): Processor | undefined {
 }
 
 function read(): Processor | undefined {
-  const read = readText("/proc/cpuinfo", MOST) ?? "", text = read.slice(0, read.lastIndexOf("\n\n") + 1); // whole entries
+  const read = readText("/proc/cpuinfo", MOST) ?? "",
+    text = read.length < MOST ? read : read.slice(0, read.lastIndexOf("\n\n") + 1); // whole entries
   const values = (lines: RegExp): string[] => [...new Set([...text.matchAll(lines)].map((match) => match[1]!))];
   const features = values(FEATURE_LINES);
   if (features.length === 0) return undefined;

@@ -1,5 +1,5 @@
 import path from "node:path";
-import { makeDirectory, makeReadOnly, openToRead, removeTree, renamePath } from "../../ffi/file_tree.ts";
+import { exchangePaths, makeDirectory, makeReadOnly, openToRead, removeTree, renamePath } from "../../ffi/file_tree.ts";
 import { fileIdentity } from "../../ffi/files.ts";
 import { fileSystemSpace } from "../../ffi/file_system.ts";
 import { functionPointer } from "../../ffi/libc.ts";
@@ -15,7 +15,8 @@ import { cacheError, diskFull, type WeightsCache } from "./cache.ts";
 import { convert, pack, SMALLEST_APART, writtenBytes } from "./convert.ts";
 import { digestOf } from "./digests.ts";
 import { type KeyFields, keyOf, type SharingMode } from "./key.ts";
-import { type CopyFile, DATA, type Manifest, MODEL, writeManifest } from "./manifest.ts";
+import { type CopyFile, DATA, type Manifest, MODEL, readCopy, writeManifest } from "./manifest.ts";
+import { signWork } from "./maker.ts";
 import { mappedBytes } from "./mapped_bytes.ts";
 import { copyOptions, withSession } from "./session.ts";
 import { checkUnchanged, type DigestedSource } from "./source.ts";
@@ -87,21 +88,33 @@ export class Making {
     signal?.addEventListener("abort", clean); // at once: the process may be about to end
     try {
       for (const folder of [this.#work, this.#converted, this.#copy]) makeDirectory(folder);
+      signWork(this.#work);
       this.#checkRoom();
       const { trials, plain } = await this.#reference();
       const manifest = await this.#write(trials, plain).catch((error) => this.#refusal(error));
       checkUnchanged(this.#digested);
       signal?.throwIfAborted();
       writeManifest(this.#copy, manifest);
-      const entry = cache.entry(keyOf(this.#fields));
-      if (!("error" in fileIdentity(entry, "tell"))) renamePath(entry, path.join(this.#work, "replaced"));
-      renamePath(this.#copy, entry);
+      this.#keep(manifest);
     } catch (error) {
       throw signal?.aborted ? signal.reason : cacheError(cache.path, error);
     } finally {
       signal?.removeEventListener("abort", clean);
       clean();
     }
+  }
+
+  /** Puts what was made in place of what may be there. A copy that works gives way to no refusal. */
+  #keep({ refused }: Manifest): void {
+    const { cache, name } = this.#request, key = keyOf(this.#fields), entry = cache.entry(key);
+    if ("error" in fileIdentity(entry, "tell")) return renamePath(this.#copy, entry);
+    if (refused !== undefined && isUsable(cache, key)) {
+      throw new NativeError(
+        "NOT_SHAREABLE",
+        `Cannot make another copy of ${name}: ${refused}; the one that is there stays`,
+      );
+    }
+    exchangePaths(this.#copy, entry);
   }
 
   /** Removes the work. What cannot be removed yet, such as a file that is open elsewhere, the next sweep removes. */
@@ -206,6 +219,7 @@ export class Making {
       fields: this.#fields,
       source: { name: "path" in source ? name : "bytes", byteLength },
       madeAt: Date.now(),
+      dimensions: this.#request.dimensions ?? {},
       files,
       sharedBytes,
       trials,
@@ -228,12 +242,23 @@ export class Making {
       fields: this.#fields,
       source: { name: "path" in source ? name : "bytes", byteLength },
       madeAt: Date.now(),
+      dimensions: this.#request.dimensions ?? {},
       refused,
       files: [],
       sharedBytes: 0,
       trials: [],
       outputs: "",
     };
+  }
+}
+
+function isUsable(cache: WeightsCache, key: string): boolean {
+  try {
+    const copy = readCopy(cache, key);
+    return copy !== undefined && copy.manifest.refused === undefined;
+  } catch (error) {
+    if (error instanceof SystemError) return false;
+    throw error;
   }
 }
 

@@ -23,6 +23,8 @@ export interface Manifest {
   readonly source: { readonly name: string; readonly byteLength: number };
   /** When it was made, in ms since the epoch. */
   readonly madeAt: number;
+  /** Sizes of open dimensions that the user gave, for the runs that verify it. */
+  readonly dimensions: Readonly<Record<string, number>>;
   /** Why this model's weights cannot be shared in this mode; then there are no files. */
   readonly refused?: string;
   readonly files: readonly CopyFile[];
@@ -51,8 +53,8 @@ export const MODEL = "model.onnx", DATA = "model.data";
 /** A file that says when a copy was used last, by its time of change. */
 export const usedPath = (directory: string): string => path.join(directory, USED);
 
-const damaged = (directory: string, why: string): SystemError =>
-  new SystemError("COPY_DAMAGED", `Cannot use the prepared copy in ${directory}: ${why}`);
+const damaged = (directory: string, why: string, cause?: unknown): SystemError =>
+  new SystemError("COPY_DAMAGED", `Cannot use the prepared copy in ${directory}: ${why}`, { cause });
 
 const seal = (text: string): string => createHash("sha256").update(text).digest("hex");
 
@@ -82,9 +84,30 @@ function readManifest(directory: string): Manifest {
   if (byteLength > MOST) throw damaged(directory, `${NAME} is too large`);
   const [sealed, text] = readText(path.join(directory, NAME), byteLength)?.split("\n") ?? [];
   if (text === undefined || seal(text) !== sealed) throw damaged(directory, `${NAME} is not as it was written`);
-  const manifest: Manifest = JSON.parse(text);
-  known.set(state, manifest);
-  return manifest;
+  let manifest: unknown;
+  try {
+    manifest = JSON.parse(text);
+  } catch (cause) {
+    throw damaged(directory, `${NAME} is not as it was written`, cause);
+  }
+  const recipe = (manifest as Partial<Manifest> | null)?.fields?.recipe;
+  if (typeof recipe !== "number" || recipe > RECIPE) {
+    throw new SystemError(
+      "COPY_FOREIGN",
+      `Cannot use the prepared copy in ${directory}: it was made by a newer Coload`,
+    );
+  }
+  known.set(state, manifest as Manifest);
+  return manifest as Manifest;
+}
+
+/** The key of what a manifest says; `undefined` where it does not say all of that. */
+function keyIn({ fields }: Manifest): string | undefined {
+  try {
+    return keyOf(fields);
+  } catch {
+    return undefined;
+  }
 }
 
 /**
@@ -100,14 +123,8 @@ export function readCopy(cache: WeightsCache, key: string): Copy | undefined {
   if (found.uid !== effectiveUser() || (found.mode & OTHERS_WRITE) !== 0) {
     throw damaged(directory, "others can write to it");
   }
-  const manifest = readManifest(directory), recipe: unknown = manifest?.fields?.recipe;
-  if (typeof recipe !== "number" || recipe > RECIPE) {
-    throw new SystemError(
-      "COPY_FOREIGN",
-      `Cannot use the prepared copy in ${directory}: it was made by a newer Coload`,
-    );
-  }
-  if (keyOf(manifest.fields) !== key) throw damaged(directory, "it was made for another model, machine or onnxruntime");
+  const manifest = readManifest(directory);
+  if (keyIn(manifest) !== key) throw damaged(directory, "it was made for another model, machine or onnxruntime");
   return { key, directory, manifest };
 }
 

@@ -5,7 +5,7 @@ const MOST = 64 << 20;
 
 /** Bytes of a file that are mapped into this process and in memory. */
 export function mappedBytes(file: string): number {
-  const path = realPath(file) ?? file, text = readText("/proc/self/smaps", MOST) ?? "";
+  const path = (realPath(file) ?? file).replaceAll("\n", "\\012"), text = readText("/proc/self/smaps", MOST) ?? "";
   let sum = 0, isFile = false;
   for (const line of text.split("\n")) {
     if (/^[0-9a-f]+-[0-9a-f]+ /.test(line)) isFile = line.endsWith(` ${path}`);

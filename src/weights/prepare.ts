@@ -19,12 +19,19 @@ function refuseEarly({ name, byteLength, options }: PrepareRequest): void {
   if (why !== undefined) throw new NativeError("NOT_SHAREABLE", `Cannot share the weights of ${name}: ${why}`);
 }
 
-/** A copy that is whole, or the note that there can be none. One that is damaged is as none, and made anew. */
-async function wholeCopy({ cache, force, signal }: PrepareRequest, key: string): Promise<Copy | undefined> {
+/**
+ * A copy that is whole, or the note that there can be none. One that is damaged is as none, and made anew; so is a note
+ * that was made with other dimensions.
+ */
+async function wholeCopy(request: PrepareRequest, key: string): Promise<Copy | undefined> {
+  const { cache, force, signal, dimensions = {} } = request;
   if (force === true || !cache.exists()) return undefined;
   try {
     const copy = readCopy(cache, key);
-    if (copy !== undefined) await checkFiles(copy, { cache, signal });
+    if (copy === undefined) return undefined;
+    const { refused, dimensions: before } = copy.manifest;
+    if (refused !== undefined && JSON.stringify(before) !== JSON.stringify(dimensions)) return undefined;
+    await checkFiles(copy, { cache, signal });
     return copy;
   } catch (error) {
     if (error instanceof SystemError) return undefined;
@@ -32,10 +39,11 @@ async function wholeCopy({ cache, force, signal }: PrepareRequest, key: string):
   }
 }
 
-/** Makes the cache, so that digests are remembered from the first on. One that may only be read may have the copy. */
+/** Makes and tidies the cache, so that digests are remembered. One that may only be read may have the copy. */
 function makeIfPossible(cache: WeightsCache): void {
   try {
     cache.make();
+    cache.sweep();
   } catch (error) {
     if (!cache.exists()) throw error;
   }
@@ -51,7 +59,6 @@ async function prepareWhole(request: PrepareRequest): Promise<Prepared> {
   const found = await wholeCopy(request, key);
   if (found !== undefined) return { copy: found, made: false };
   cache.make();
-  cache.sweep();
   using _lock = await cache.lock(key, signal, () => progress.phase("wait"));
   const madeMeanwhile = await wholeCopy(request, key);
   if (madeMeanwhile !== undefined) return { copy: madeMeanwhile, made: false };

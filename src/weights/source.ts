@@ -34,12 +34,20 @@ function locationsOf(file: Readable, byteLength: number): readonly string[] {
   }
 }
 
+function openModel(path: string): OpenFile {
+  try {
+    return new OpenFile(path);
+  } catch (cause) {
+    throw new SystemError("SYSTEM", `Cannot read a model: ${(cause as Error).message}`, { cause });
+  }
+}
+
 function locationsOfFile(path: string): readonly string[] {
   const found = fileIdentity(path);
   if ("error" in found) return []; // which reading it will tell
   let locations = knownLocations.get(found.state);
   if (locations === undefined) {
-    using file = new OpenFile(path);
+    using file = openModel(path);
     knownLocations.set(found.state, locations = locationsOf(file, found.byteLength));
   }
   return locations;

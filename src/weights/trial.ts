@@ -2,7 +2,7 @@ import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { setImmediate as turn } from "node:timers/promises";
 import { ffi, type Pointer } from "../../ffi/mod.ts";
-import { MemoryError, NativeError } from "../errors.ts";
+import { MemoryError, NativeError, typeError } from "../errors.ts";
 import { ort } from "../ort/environment.ts";
 import { type ModelMetadata, readModelMetadata } from "../ort/model_metadata.ts";
 import { rawRun } from "../ort/raw_run.ts";
@@ -98,6 +98,12 @@ export async function findTrials(
 ): Promise<Trial[] | string> {
   const [inputs, outputs] = describe(session).values, odd = whyNotFed(inputs!);
   if (odd !== undefined) return odd;
+  const unknown = Object.keys(dimensions).find((name) => !inputs!.some(({ shape }) => shape.includes(name)));
+  if (unknown !== undefined) {
+    const known = [...new Set(inputs!.flatMap(({ shape }) => shape.filter((size) => typeof size === "string")))];
+    const wanted = known.length > 0 ? known.join(", ") : "none";
+    throw typeError("INVALID_ARGUMENT", `Cannot set dimension "${unknown}": the model's open dimensions are ${wanted}`);
+  }
   const names = namesOf(outputs!);
   if (names.length === 0) return "none of its outputs is a tensor";
   let problem = "", lack: MemoryError | undefined;

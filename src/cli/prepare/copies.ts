@@ -1,6 +1,8 @@
-import { realPath } from "../../../ffi/files.ts";
+import { resolve } from "node:path";
+import { fileIdentity, realPath } from "../../../ffi/files.ts";
 import { startOrt } from "../../ort/environment.ts";
 import { WeightsCache } from "../../weights/cache.ts";
+import { knownDigest } from "../../weights/digests.ts";
 import { collect, type Entry, inventory, removeCopy, verifyCopy } from "../../weights/inventory.ts";
 import { platform } from "../../weights/key.ts";
 import { Interrupts } from "../interrupts.ts";
@@ -62,13 +64,20 @@ export async function listCopies({ dir, json }: Options): Promise<void> {
 }
 
 /** The entries that names stand for: models, or keys, or the start of one. */
-function select(entries: readonly Entry[], names: readonly string[]): { found: Entry[]; unknown: string[] } {
+function select(
+  cache: WeightsCache,
+  entries: readonly Entry[],
+  names: readonly string[],
+): { readonly found: readonly Entry[]; readonly unknown: readonly string[] } {
   const found = new Set<Entry>(), unknown: string[] = [];
   for (const name of names) {
-    const path = realPath(name) ?? name;
-    const matches = entries.filter(({ key, copy }) =>
-      copy?.manifest.source.name === path || (name.length >= 4 && key.startsWith(name))
-    );
+    const path = realPath(name) ?? resolve(name), identity = fileIdentity(path);
+    const digest = "error" in identity ? undefined : knownDigest(cache, identity.state);
+    const matches = entries.filter(({ key, copy }) => {
+      const { source, fields } = copy?.manifest ?? {};
+      return source?.name === path || (digest !== undefined && fields?.source.model === digest) ||
+        (name.length >= 4 && key.startsWith(name));
+    });
     if (matches.length === 0) unknown.push(name);
     for (const entry of matches) found.add(entry);
   }
@@ -83,7 +92,7 @@ function tellUnknown(unknown: readonly string[]): void {
 export async function verifyCopies(names: readonly string[], { dir, json }: Options): Promise<number> {
   using interrupts = new Interrupts();
   const { cache, entries } = await everyEntry(dir), problems: Record<string, string | undefined> = {};
-  const { found, unknown } = names.length === 0 ? { found: entries, unknown: [] } : select(entries, names);
+  const { found, unknown } = names.length === 0 ? { found: entries, unknown: [] } : select(cache, entries, names);
   tellUnknown(unknown);
   for (const { key, state, why, copy } of found) {
     let problem = state === "damaged" ? why : undefined;
@@ -106,7 +115,7 @@ export async function verifyCopies(names: readonly string[], { dir, json }: Opti
 /** Removes copies. @returns the exit code: 1 when one is not there */
 export async function removeCopies(names: readonly string[], { dir, json }: Options): Promise<number> {
   using interrupts = new Interrupts();
-  const cache = WeightsCache.locate(dir), { found, unknown } = select(inventory(cache, undefined), names);
+  const cache = WeightsCache.locate(dir), { found, unknown } = select(cache, inventory(cache, undefined), names);
   tellUnknown(unknown);
   for (const { key, copy } of found) {
     const bytes = await removeCopy(cache, key, interrupts.signal);
