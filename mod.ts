@@ -32,7 +32,7 @@ export { type Configuration, configure } from "./src/ort/configuration.ts";
 export type { ModelMetadata } from "./src/ort/model_metadata.ts";
 export type { ModelSource } from "./src/ort/model_source.ts";
 export type { LoadProgress } from "./src/ort/load_progress.ts";
-export type { SessionOptions } from "./src/ort/session_options.ts";
+export type { SessionOptions, ShrinkArena } from "./src/ort/session_options.ts";
 export type { ValueInfo } from "./src/ort/type_info.ts";
 export type { EvictionPolicy } from "./src/registry/eviction.ts";
 export type { EvictionReason, RegistryEventDetail, RegistryEventType } from "./src/registry/events.ts";

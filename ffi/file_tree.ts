@@ -30,12 +30,11 @@ const OWNER_DIRECTORY = 0o700, OWNER_FILE = 0o600, OWNER_READS = 0o400;
 let symbols: Symbols<typeof SIGNATURES> | undefined;
 const posix = (): Symbols<typeof SIGNATURES> => symbols ??= ffi.open("libc.so.6", SIGNATURES);
 
-/** Makes a folder for its owner alone. Whether it had to be made. @throws {SystemFailure} */
-export function makeDirectory(path: string): boolean {
-  if (posix().mkdir(cstring(path), OWNER_DIRECTORY) === 0) return true;
+/** Makes a folder for its owner alone. Harmless where it is there. @throws {SystemFailure} */
+export function makeDirectory(path: string): void {
+  if (posix().mkdir(cstring(path), OWNER_DIRECTORY) === 0) return;
   const error = errno();
-  if (error === ERRNO.EEXIST) return false;
-  throw new SystemFailure(`make ${path}`, error);
+  if (error !== ERRNO.EEXIST) throw new SystemFailure(`make ${path}`, error);
 }
 
 /** Opens a file of the owner's for reading and writing, made if it is not there, and not through a symlink. @throws {SystemFailure} */
@@ -73,9 +72,9 @@ export function makeReadOnly(path: string): void {
   if (posix().chmod(cstring(path), OWNER_READS) !== 0) throw new SystemFailure(`make ${path} read-only`);
 }
 
-/** Notes that a file was used now. Whether that could be noted. */
-export function touchPath(path: string): boolean {
-  return posix().utimensat(AT_FDCWD, cstring(path), null, 0) === 0;
+/** Notes that a file was used now, where that may be noted. */
+export function touchPath(path: string): void {
+  posix().utimensat(AT_FDCWD, cstring(path), null, 0);
 }
 
 /** Removes a file, or a folder with all that is in it, following no symlink. Harmless where there is none. @throws {SystemFailure} */
@@ -90,8 +89,13 @@ export function removeTree(path: string): void {
   if (error !== ERRNO.ENOENT) throw new SystemFailure(`remove ${path}`, error);
 }
 
-/** Writes a new file of the owner's, to the disk. @throws {SystemFailure} */
-export function writeNewFile(path: string, bytes: Uint8Array<ArrayBuffer>): void {
+/**
+ * Writes a new file of the owner's.
+ *
+ * @param durably whether to wait until it is on the disk
+ * @throws {SystemFailure}
+ */
+export function writeNewFile(path: string, bytes: Uint8Array<ArrayBuffer>, durably = true): void {
   const fd = posix().open(cstring(path), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, OWNER_FILE);
   if (fd < 0) throw new SystemFailure(`make ${path}`);
   try {
@@ -100,7 +104,7 @@ export function writeNewFile(path: string, bytes: Uint8Array<ArrayBuffer>): void
       if (written < 0) throw new SystemFailure(`write ${path}`);
       at += written;
     }
-    if (posix().fsync(fd) !== 0) throw new SystemFailure(`write ${path}`);
+    if (durably && posix().fsync(fd) !== 0) throw new SystemFailure(`write ${path}`);
   } finally {
     libc().close(fd);
   }

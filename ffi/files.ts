@@ -1,6 +1,7 @@
 import { cstring } from "./cstring.ts";
 import { errno, libc, strerror } from "./libc.ts";
 import { ffi, type Symbols } from "./mod.ts";
+import { SystemFailure } from "./system_failure.ts";
 
 const SIGNATURES = {
   statx: { parameters: ["i32", "buffer", "i32", "u32", "buffer"], result: "i32" }, // (int dirfd, const char *path, int flags, unsigned mask, struct statx *)
@@ -79,16 +80,16 @@ export function realPath(path: string): string | undefined {
 export class OpenFile implements Disposable {
   readonly #fd: number;
 
-  /** @throws {Error} with the system's words */
+  /** @throws {SystemFailure} */
   constructor(path: string) {
     this.#fd = libc().open(cstring(path), O_CLOEXEC);
-    if (this.#fd < 0) throw new Error(`cannot open ${path}: ${strerror(errno())}`);
+    if (this.#fd < 0) throw new SystemFailure(`open ${path}`);
   }
 
-  /** Reads what there is at an offset, and returns how many bytes that is. @throws {Error} with the system's words */
+  /** Reads what there is at an offset, and returns how many bytes that is. @throws {SystemFailure} */
   read(into: Uint8Array<ArrayBuffer>, byteOffset: number): number {
     const length = Number(posix().pread(this.#fd, into, BigInt(into.length), BigInt(byteOffset)));
-    if (length < 0) throw new Error(`cannot read a file: ${strerror(errno())}`);
+    if (length < 0) throw new SystemFailure("read a file");
     return length;
   }
 

@@ -1,5 +1,4 @@
 /** The models whose weights are shared, in a folder with a cache of its own, and the ways to load them. */
-import { dirname, join } from "node:path";
 import { writeWeights } from "../../test/support/models.ts";
 import type { SessionOptions } from "../../mod.ts";
 import { detectionPath, recognitionPath } from "../support/cases.ts";

@@ -1,12 +1,17 @@
 import { Command, InvalidArgumentError, Option } from "commander";
+import type { SessionOptions } from "../ort/session_options.ts";
 import type { SharingMode } from "../weights/key.ts";
 import { collectCopies, listCopies, removeCopies, verifyCopies } from "./prepare/copies.ts";
 import { prepareModels } from "./prepare/prepare_models.ts";
 import { parseAge, parseSize } from "./prepare/units.ts";
 
+type GraphOptimizationLevel = NonNullable<SessionOptions["graphOptimizationLevel"]>;
+
 interface Flags {
   readonly mode: SharingMode;
-  readonly dim: Readonly<Record<string, number>>;
+  readonly dim?: Readonly<Record<string, number>>;
+  readonly level: GraphOptimizationLevel;
+  readonly override?: Readonly<Record<string, number>>;
   readonly force?: boolean;
   readonly list?: boolean;
   readonly verify?: boolean;
@@ -59,9 +64,14 @@ export function prepareCommand(onEnd: (exitCode: number) => void): Command {
     )
     .option(
       "--dim <name=size>",
-      "size of an open dimension in the runs that verify the copy; may be repeated",
+      "size of an open dimension that all the models have, in the runs that verify the copies; may be repeated",
       dimension,
     )
+    .addOption(
+      new Option("--level <level>", "graph optimization level of the sessions that will use the copy")
+        .choices(["disabled", "basic", "extended", "all"]).default("all"),
+    )
+    .option("--override <name=size>", "free dimension override of these sessions; may be repeated", dimension)
     .option("--force", "make the copy anew though it is there")
     .addOption(only("list", "say what is prepared, and what is usable here"))
     .addOption(only("verify", "read copies again, run them and compare: those named, or all"))
@@ -78,6 +88,9 @@ export function prepareCommand(onEnd: (exitCode: number) => void): Command {
     .option("--dir <folder>", "a cache folder other than the user's", folder)
     .option("--json", "for programs to read")
     .action(async (models: string[], flags: Flags, command: Command) => {
+      if (!flags.gc && ["maxAge", "maxSize"].some((name) => command.getOptionValueSource(name) === "cli")) {
+        command.error("error: --max-age and --max-size are for --gc (--help says more)");
+      }
       const alone = (["list", "gc"] as const).find((name) => flags[name]);
       if (alone && models.length > 0) command.error(`error: --${alone} takes no models (--help says more)`);
       if (flags.list) await listCopies(flags);

@@ -21,7 +21,7 @@ export interface LoadProgress {
     | "ready";
   /** Bytes of the model, its external data included, where known. */
   readonly totalBytes: number;
-  /** Bytes that `digest` has read, or that `convert` or `pack` has written. */
+  /** Bytes that `digest` or `verify` has read, or that `convert` or `pack` has written. */
   readonly doneBytes?: number;
   /** Milliseconds since the load began. */
   readonly elapsedMs: number;
@@ -32,7 +32,7 @@ const PROGRESS_MS = 100;
 
 /** Reports a load's phases, and that it goes on. */
 export class ProgressReport implements Disposable {
-  readonly #report: SessionOptions["onProgress"];
+  #report: SessionOptions["onProgress"];
   readonly #start = performance.now();
   #timer: ReturnType<typeof setInterval> | undefined;
   #phase: LoadProgress["phase"] = "find";
@@ -71,5 +71,6 @@ export class ProgressReport implements Disposable {
 
   [Symbol.dispose](): void {
     clearInterval(this.#timer);
+    this.#report = undefined; // work that goes on after an abort has nobody to tell
   }
 }

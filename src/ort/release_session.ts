@@ -41,8 +41,12 @@ function glibcMallopt(): ((parameter: number, value: number) => number) | undefi
 /** Releases a native session off the event loop, and gives what it held back to the system. */
 export async function releaseSession(pointer: Pointer): Promise<void> {
   releasing++;
-  await callNative("release", ort().address("ReleaseSession"), [ffi.address(pointer)]);
-  if (--releasing > 0) return; // the last of many trims for all
+  try {
+    await callNative("release", ort().address("ReleaseSession"), [ffi.address(pointer)]);
+  } finally {
+    releasing--;
+  }
+  if (releasing > 0) return; // the last of many trims for all
   await trimming; // one that began before has not seen this session's memory
   await trimMemory();
 }

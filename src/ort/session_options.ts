@@ -1,6 +1,9 @@
 import { rangeError, typeError } from "../errors.ts";
 import type { LoadProgress } from "./load_progress.ts";
 
+/** When the memory of activations goes back to the system. */
+export type ShrinkArena = "idle" | "run" | "never";
+
 /** How onnxruntime creates a session. */
 export interface SessionOptions {
   /** Threads within an operator. Given, the session gets a pool of its own instead of the process's. */
@@ -21,11 +24,11 @@ export interface SessionOptions {
   /** Whether activations come from an arena that keeps its memory. Default: `true`. */
   enableCpuMemArena?: boolean;
   /**
-   * When the memory of activations goes back to the system: `"idle"`, after a second without runs; `"run"`, after each
+   * When the memory of activations goes back to the system: `"idle"`, one to two seconds after the last run; `"run"`, after each
    * one, which then takes it anew (a convolution's run of 57 ms became one of 81 ms); `"never"`. Default: `"idle"` where
    * weights are shared, else `"never"`. Without an arena it goes back after each run anyway.
    */
-  shrinkArena?: "idle" | "run" | "never";
+  shrinkArena?: ShrinkArena;
   /**
    * Whether the machine holds the weights once for all its processes: `"prepacked"` and `"mapped"` prepare a copy in
    * Coload's cache unless there is one, and load that; `"auto"`, the default, loads a copy that was prepared before;

@@ -24,7 +24,7 @@ export function listModels(table: RegistryTable): ModelInfo[] {
         state,
         memory: {
           bytes: table.getF64(slot, SLOT_F64.bytes),
-          shared: sharedBytes,
+          shared: Math.min(sharedBytes, table.getF64(slot, SLOT_F64.bytes)), // which may be an estimate
           source: state === "loading" ? "estimated" : sourceName(table.getU32(slot, SLOT_U32.source)),
         },
         referenceCount: table.references(slot),

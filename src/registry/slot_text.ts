@@ -2,7 +2,7 @@ import { libc } from "../../ffi/libc.ts";
 import { ffi } from "../../ffi/mod.ts";
 import { offset } from "../../ffi/native_memory.ts";
 import { MemoryError } from "../errors.ts";
-import type { ShrinkArena } from "../session/idle_arena.ts";
+import type { ShrinkArena } from "../ort/session_options.ts";
 import type { Sharing } from "../weights/share.ts";
 import { type RegistryTable, SLOT_U32, SLOT_U64 } from "./table.ts";
 

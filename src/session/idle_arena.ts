@@ -7,13 +7,11 @@ import { ort } from "../ort/environment.ts";
 import { rawRun } from "../ort/raw_run.ts";
 import { trimMemory } from "../ort/release_session.ts";
 import { pointerIn, scratch } from "../ort/scratch.ts";
+import type { ShrinkArena } from "../ort/session_options.ts";
 import { check } from "../ort/status.ts";
 import type { ValueInfo } from "../ort/type_info.ts";
 import type { Sharing } from "../weights/share.ts";
 import { MadeUpFeeds, whyNotFed } from "../weights/feeds.ts";
-
-/** When the memory of activations goes back to the system, as users say it. */
-export type ShrinkArena = "idle" | "run" | "never";
 
 /** What is done about it: `trim` for a session without an arena, whose memory is the C library's once it is idle. */
 export type ArenaPolicy = ShrinkArena | "trim";

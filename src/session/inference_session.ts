@@ -9,7 +9,7 @@ import type { Tensor } from "../tensor/tensor.ts";
 import type { Sharing } from "../weights/share.ts";
 import { type Binding, makeBinding } from "./binding.ts";
 import { arenaPolicy } from "./idle_arena.ts";
-import { createNativeSession, type NativeSession, reservedInVain, type WeightMemory } from "./native_session.ts";
+import { createNativeSession, type NativeSession, unusedReservation, type WeightMemory } from "./native_session.ts";
 import { Reference } from "./reference.ts";
 import { run, runSync } from "./run.ts";
 import type { Feeds, RunOptions, RunSyncOptions } from "./run_options.ts";
@@ -151,7 +151,12 @@ export class InferenceSession implements Model, Disposable, AsyncDisposable {
     this.#use();
     const { bytes, shared, source } = this.#weights, weights = bytes - shared;
     const reserved = arenaStatistics(this.#core.pointer)?.reserved ?? 0;
-    return { weights, shared, arena: Math.max(0, reserved - weights - reservedInVain(this.sharing, shared)), source };
+    return {
+      weights,
+      shared,
+      arena: Math.max(0, reserved - weights - unusedReservation(this.sharing, shared)),
+      source,
+    };
   }
 
   /**

@@ -83,14 +83,14 @@ export async function loadPlanned(
  * nodes lie outside the arena; then the model's size is the better figure.
  */
 function weightsOf(pointer: Pointer, totalBytes: number, { sharing, sharedBytes }: SharingPlan): WeightMemory {
-  const inUse = Math.max(0, (arenaStatistics(pointer)?.inUse ?? 0) - reservedInVain(sharing, sharedBytes));
+  const inUse = Math.max(0, (arenaStatistics(pointer)?.inUse ?? 0) - unusedReservation(sharing, sharedBytes));
   if (sharing.mode !== "off") return { bytes: sharedBytes + inUse, shared: sharedBytes, source: "measured" };
   const source = inUse < totalBytes / 2 ? "estimated" : "measured";
   return { bytes: source === "estimated" ? totalBytes : inUse, shared: 0, source };
 }
 
 /** Bytes of a session's arena that onnxruntime sets aside for weights that are mapped, and never touches. */
-export function reservedInVain({ mode }: Sharing, sharedBytes: number): number {
+export function unusedReservation({ mode }: Sharing, sharedBytes: number): number {
   return mode === "mapped" ? sharedBytes : 0;
 }
 
@@ -140,15 +140,19 @@ export async function createNativeSession(model: ModelSource, options: SessionOp
   signal?.throwIfAborted();
   using progress = new ProgressReport(options.onProgress);
   progress.phase("find");
-  let source = model instanceof Uint8Array ? { bytes: model } : modelFile(modelPath(model));
+  let source = model instanceof Uint8Array ? { bytes: model } : modelFile(modelPath(model)), isCopied = false;
+  const copyBytes = (): void => { // which the caller may change while something is awaited
+    if ("bytes" in source && !isCopied) source = { bytes: new Uint8Array(source.bytes) };
+    isCopied = true;
+  };
   if (!isStarted()) {
-    if ("bytes" in source) source = { bytes: new Uint8Array(source.bytes) }; // which the caller may change meanwhile
+    copyBytes();
     await unlessAborted(startOrt(), signal);
   }
   const byteLength = progress.totalBytes = "bytes" in source ? source.bytes.length : source.byteLength;
   let plan = planAtOnce({ source, byteLength, options, progress });
   if (plan === undefined) {
-    if ("bytes" in source) source = { bytes: new Uint8Array(source.bytes) };
+    copyBytes();
     plan = await planSharing({ source, byteLength, options, progress });
     signal?.throwIfAborted();
   }

@@ -1,16 +1,16 @@
 import path from "node:path";
-import { openOwnFile, renamePath, writeNewFile } from "../../ffi/file_tree.ts";
+import { renamePath, writeNewFile } from "../../ffi/file_tree.ts";
 import { fileIdentity, OpenFile } from "../../ffi/files.ts";
 import { NativeError } from "../errors.ts";
 import { copyPieces, type Move } from "./copy_pieces.ts";
 import { DATA, MODEL } from "./manifest.ts";
 import { edit, editTensors, externalOf, FIELD, moveTensor, type Piece, visit, visitTensors } from "./onnx_message.ts";
-import { Twins } from "./twins.ts";
+import { DuplicateInitializers } from "./duplicate_initializers.ts";
 
 /** What onnxruntime's own memory is aligned to: its kernels read packed weights by instructions that insist on it. */
 const ALIGNMENT = 256;
 /** A model of this size without its weights is none. */
-const MOST = 1 << 30;
+const MAX_MODEL_BYTES = 1 << 30;
 /** The part of the data at odd addresses from which on all of it is written anew, so that no gaps stay. */
 const REWRITTEN_FROM = 1 / 8;
 
@@ -24,7 +24,11 @@ class Layout {
   readonly #places = new Map<number, number>();
 
   constructor(pieces: readonly Piece[], fileByteLength: number) {
-    const distinct = [...new Map(pieces.map((piece) => [piece.offset, piece])).values()];
+    const longest = new Map<number, Piece>(); // empty ones may share the next one's place
+    for (const piece of pieces) {
+      if (piece.byteLength >= (longest.get(piece.offset)?.byteLength ?? 0)) longest.set(piece.offset, piece);
+    }
+    const distinct = [...longest.values()];
     const odd = distinct.filter(({ offset }) => offset % ALIGNMENT !== 0);
     this.isNew = bytesOf(odd) > fileByteLength * REWRITTEN_FROM;
     let end = this.isNew ? 0 : fileByteLength;
@@ -50,8 +54,9 @@ function piecesOf(model: Uint8Array): { readonly pieces: Piece[]; readonly usedB
   visit(model, {
     [FIELD.model.graph]: (graph) =>
       visitTensors(graph, (tensor) => {
-        const { data, packed } = externalOf(tensor);
+        const { location, data, packed } = externalOf(tensor);
         if (data === undefined) return;
+        if (location !== DATA) throw new NativeError("NOT_SHAREABLE", `onnxruntime left weights in ${location}`);
         pieces.push(data, ...packed);
         usedBytes += packed.length > 0 ? bytesOf(packed) : data.byteLength;
       }),
@@ -77,26 +82,33 @@ function sizeOf(file: string): number {
  * load: the weights inside If, Loop and Scan.
  *
  * @returns the bytes of weights in the data file that a session computes with
- * @throws {NativeError}
+ * @throws {NativeError} NOT_SHAREABLE; SYSTEM
+ * @throws {SystemFailure}
+ * @throws the signal's reason, when it aborts
  */
 export async function alignWeights(directory: string, signal: AbortSignal | undefined): Promise<number> {
   const modelFile = path.join(directory, MODEL), data = path.join(directory, DATA), byteLength = sizeOf(modelFile);
-  if (byteLength > MOST) throw new NativeError("NOT_SHAREABLE", "most of its weights stay inside the model");
+  if (byteLength > MAX_MODEL_BYTES) throw new NativeError("NOT_SHAREABLE", "most of its weights stay inside the model");
   if (sizeOf(data) === 0) return 0;
-  const written = readAll(modelFile, byteLength), twins = new Twins();
+  const written = readAll(modelFile, byteLength), duplicates = new DuplicateInitializers();
   const model = edit(written, {
-    [FIELD.model.graph]: (graph) => editTensors(graph, (tensor, of) => twins.isFirst(tensor, of) ? undefined : tensor),
+    [FIELD.model.graph]: (graph) =>
+      editTensors(graph, {
+        initializer: (tensor, of) => duplicates.isFirst(tensor, of) ? undefined : tensor,
+        attribute: (tensor) => tensor,
+      }),
   });
-  twins.check(data);
+  duplicates.check(data);
   const { pieces, usedBytes } = piecesOf(model), layout = new Layout(pieces, sizeOf(data));
-  if (layout.moves.length === 0 && twins.count === 0) return usedBytes;
+  if (layout.moves.length === 0 && duplicates.count === 0) return usedBytes;
   const draft = `${data}.aligned`;
-  await copyPieces(layout.moves, openOwnFile(data), openOwnFile(layout.isNew ? draft : data), signal);
+  await copyPieces(layout.moves, data, layout.isNew ? draft : data, signal);
   if (layout.isNew) renamePath(draft, data);
+  const move = (tensor: Uint8Array): Uint8Array => moveTensor(tensor, (at) => layout.place(at));
   const moved = edit(model, {
-    [FIELD.model.graph]: (graph) => editTensors(graph, (tensor) => moveTensor(tensor, (at) => layout.place(at))),
+    [FIELD.model.graph]: (graph) => editTensors(graph, { initializer: move, attribute: move }),
   });
-  writeNewFile(`${modelFile}.aligned`, new Uint8Array(moved));
+  writeNewFile(`${modelFile}.aligned`, moved as Uint8Array<ArrayBuffer>);
   renamePath(`${modelFile}.aligned`, modelFile);
   return usedBytes;
 }

@@ -7,11 +7,11 @@ import { DATA, MODEL } from "./manifest.ts";
 import { withSession } from "./session.ts";
 
 /** Weights smaller than this stay in the model: each is a mapping of its own, and thousands of those make runs slower. */
-export const SMALLEST_APART: number = 16 << 10;
+export const MIN_EXTERNAL_BYTES: number = 16 << 10;
 
 const apart = {
   "session.optimized_model_external_initializers_file_name": DATA,
-  "session.optimized_model_external_initializers_min_size_in_bytes": `${SMALLEST_APART}`,
+  "session.optimized_model_external_initializers_min_size_in_bytes": `${MIN_EXTERNAL_BYTES}`,
 };
 
 /** Bytes of weights that a folder holds so far. */

@@ -1,3 +1,4 @@
+import { openOwnFile, openToRead } from "../../ffi/file_tree.ts";
 import { functionPointer } from "../../ffi/libc.ts";
 import { OwnedDescriptor } from "../../ffi/owned_descriptor.ts";
 import { callNative } from "../../ffi/process/calls.ts";
@@ -38,24 +39,26 @@ function* cut({ from, to, byteLength }: Move): Generator<readonly Move[]> {
 
 async function transfer(fn: "pread" | "pwrite", fd: number, block: Block, length: number, at: number): Promise<void> {
   const done = await callNative("load", functionPointer(fn), [BigInt(fd), block.address, BigInt(length), BigInt(at)]);
-  if (done !== BigInt(length)) throw new SystemError("SYSTEM", "Cannot move weights to aligned addresses");
+  if (done === BigInt(length)) return;
+  const found = BigInt.asIntN(64, done) < 0n ? "the system refuses" : `${done} bytes moved of ${length}`;
+  throw new SystemError("SYSTEM", `Cannot move weights to aligned addresses: ${found}`);
 }
 
 /**
  * Copies pieces of a file, in the order of both their sources and their targets, on another thread.
  *
- * @param source a descriptor that this closes
- * @param target another one, also where it leads to the same file
- * @throws {SystemError}
+ * @throws {SystemError} SYSTEM
+ * @throws {SystemFailure}
+ * @throws the signal's reason, when it aborts
  */
 export async function copyPieces(
   moves: readonly Move[],
-  source: number,
-  target: number,
+  source: string,
+  target: string,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  using from = new OwnedDescriptor(source);
-  using to = new OwnedDescriptor(target);
+  using from = new OwnedDescriptor(openToRead(source));
+  using to = new OwnedDescriptor(openOwnFile(target));
   const read = new Block(CHUNK), written = new Block(CHUNK);
   try {
     const input = new Uint8Array(read.buffer), output = new Uint8Array(written.buffer);

@@ -38,6 +38,9 @@ export interface FileDigest {
   readonly state: string;
 }
 
+/** Files whose digests a thread remembers. */
+const MAX_KNOWN = 4096;
+
 /** What this thread knows of files, by their states. */
 const known = new Map<string, string>();
 
@@ -57,10 +60,11 @@ export function knownDigest(cache: WeightsCache, state: string): string | undefi
 
 /** Remembers what is in a file, by its device, inode, size, and times of change, for all processes. */
 function remember(cache: WeightsCache, { state, digest }: FileDigest): void {
+  if (known.size >= MAX_KNOWN) known.clear();
   known.set(state, digest);
   const memo = memoPath(cache, state), draft = `${memo}.${randomBytes(8).toString("hex")}`;
   try {
-    writeNewFile(draft, new TextEncoder().encode(`${digest}\n${state}\n`));
+    writeNewFile(draft, new TextEncoder().encode(`${digest}\n${state}\n`), false);
     renamePath(draft, memo);
   } catch { // full or not to be written to: then it is read again by the next process
     removeTree(draft);

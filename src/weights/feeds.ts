@@ -24,7 +24,7 @@ export interface FeedPlan {
 }
 
 /** No input is made larger than this. */
-const MOST = 256 << 20;
+const MAX_INPUT_BYTES = 256 << 20;
 
 /** Why a model cannot be fed with numbers that were made up, if it cannot. */
 export function whyNotFed(inputs: readonly ValueInfo[]): string | undefined {
@@ -103,7 +103,7 @@ export class MadeUpFeeds implements Disposable {
     const sizes = shape.map((given) => sizeOf(given, dimensions) ?? size);
     const count = sizes.reduce((product, size) => product * size, 1), type = onnxElementType(dtype);
     const byteLength = count * elementByteLength(dtype);
-    if (byteLength > MOST || count > MOST) {
+    if (byteLength > MAX_INPUT_BYTES || count > MAX_INPUT_BYTES) {
       throw new RangeError(`an input of shape [${sizes.join(", ")}] is too large to try`);
     }
     if (dtype === "string") return createStringValue(Array<string>(count).fill("a"), sizes, type);

@@ -13,6 +13,8 @@ export interface Wanted {
   readonly byteLength: number;
   readonly options: NativeSessionOptions;
   readonly signal?: AbortSignal | undefined;
+  /** Hears how many bytes were read. */
+  readonly onBytes?: (byteLength: number) => void;
 }
 
 /** A copy that can be loaded, or why there is none. */
@@ -49,7 +51,9 @@ function whyNone(copies: readonly Copy[], content: SourceContent, here: Platform
  *
  * @throws {SystemError} CACHE_FORBIDDEN, CACHE_UNUSABLE
  */
-export function whyNotSought({ cache, source, byteLength }: Wanted): string | undefined {
+export function whyNotSought(
+  { cache, source, byteLength }: Pick<Wanted, "cache" | "source" | "byteLength">,
+): string | undefined {
   const keys = cache.keys();
   if (keys.length === 0) return NOTHING;
   if (isDigested(source, { cache })) return undefined;
@@ -62,15 +66,15 @@ export function whyNotSought({ cache, source, byteLength }: Wanted): string | un
  *
  * @throws {SystemError} CACHE_FORBIDDEN, CACHE_UNUSABLE, COPY_DAMAGED, MODEL_CHANGED
  */
-export async function find({ cache, source, options, signal }: Wanted): Promise<Found> {
-  const { content } = await digestSource(source, { cache, signal }), here = await platform({ cache, signal });
+export async function find({ cache, source, options, signal, onBytes }: Wanted): Promise<Found> {
+  const { content } = await digestSource(source, { cache, signal, onBytes }), here = await platform({ cache, signal });
   let refused: string | undefined;
   for (const mode of ["prepacked", "mapped"] as const) {
     const copy = readCopy(cache, keyOf(keyFields(mode, content, options, here)));
     if (copy === undefined) continue;
     refused ??= copy.manifest.refused;
     if (copy.manifest.refused !== undefined) continue;
-    await checkFiles(copy, { cache, signal });
+    await checkFiles(copy, { cache, signal, onBytes });
     return { copy };
   }
   return { why: refused ?? whyNone(readableCopies(cache), content, here) };

@@ -45,7 +45,7 @@ const sorted = <T>(record: Readonly<Record<string, T>> = {}): [string, T][] =>
   Object.entries(record).sort(([a], [b]) => a < b ? -1 : 1);
 
 /** Why a session with these options cannot share its weights, if it cannot. */
-export function whyNot(options: NativeSessionOptions): string | undefined {
+export function whyNotShareable(options: NativeSessionOptions): string | undefined {
   if (!isCpuOnly(options)) return "weights are shared on the CPU alone, and another execution provider was asked for";
   const entry = Object.keys(options.extra ?? {}).find((key) => ABOUT_WEIGHTS.test(key));
   if (entry !== undefined) return `extra "${entry}" says how weights are to be kept`;

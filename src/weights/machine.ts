@@ -14,7 +14,7 @@ export interface Processor {
 const MODEL_LINES = /^(?:vendor_id|cpu family|model|CPU implementer|CPU part)\s*:\s*(.*)$/gm;
 const FEATURE_LINES = /^(?:flags|Features)\s*:\s*(.*)$/gm;
 /** Some hundred processors' worth: all of a kind are of one model, and big and little ones come first or last. */
-const MOST = 1 << 20;
+const MAX_CPUINFO_BYTES = 1 << 20;
 
 let found: Processor | undefined;
 
@@ -24,8 +24,8 @@ export function processor(): Processor | undefined {
 }
 
 function read(): Processor | undefined {
-  const read = readText("/proc/cpuinfo", MOST) ?? "",
-    text = read.length < MOST ? read : read.slice(0, read.lastIndexOf("\n\n") + 1); // whole entries
+  const read = readText("/proc/cpuinfo", MAX_CPUINFO_BYTES) ?? "",
+    text = read.length < MAX_CPUINFO_BYTES ? read : read.slice(0, read.lastIndexOf("\n\n") + 1); // whole entries
   const values = (lines: RegExp): string[] => [...new Set([...text.matchAll(lines)].map((match) => match[1]!))];
   const features = values(FEATURE_LINES);
   if (features.length === 0) return undefined;

@@ -23,14 +23,22 @@ export function signWork(directory: string): void {
   writeNewFile(path.join(directory, NAME), new TextEncoder().encode(JSON.stringify(maker)));
 }
 
+function parse(text: string): Partial<Maker> {
+  try {
+    return JSON.parse(text);
+  } catch { // it is being written
+    return {};
+  }
+}
+
 /**
  * The process whose thread has worked in a folder and ended, where that process lives on and does nothing about it: the
  * lock is held as long. `undefined` where the thread lives, or nothing can be told.
  */
 export function idleMaker(directory: string): number | undefined {
   const text = readText(path.join(directory, NAME));
-  if (text === undefined || text === "") return undefined;
-  const { namespace, pid, startTime, thread }: Maker = JSON.parse(text);
+  const { namespace, pid, startTime, thread } = parse(text ?? "");
+  if (pid === undefined) return undefined;
   if (pid === process.pid || namespace !== processIdentity().namespace) return undefined;
   if (startTimeOf(pid) !== startTime || !("error" in fileIdentity(`/proc/${pid}/task/${thread}`))) return undefined;
   return pid;

@@ -6,21 +6,30 @@ import { functionPointer } from "../../ffi/libc.ts";
 import { OwnedDescriptor } from "../../ffi/owned_descriptor.ts";
 import { callNative } from "../../ffi/process/calls.ts";
 import { SystemFailure } from "../../ffi/system_failure.ts";
-import { NativeError, OrtError, SystemError } from "../errors.ts";
+import { NativeError, SystemError } from "../errors.ts";
 import type { ProgressReport } from "../ort/load_progress.ts";
-import { operatorsOf } from "../ort/model_scan.ts";
 import type { LoadSource } from "../ort/native_load.ts";
 import type { NativeSessionOptions } from "../ort/session_options.ts";
 import { cacheError, diskFull, type WeightsCache } from "./cache.ts";
-import { convert, pack, SMALLEST_APART, writtenBytes } from "./convert.ts";
+import { convert, MIN_EXTERNAL_BYTES, pack, writtenBytes } from "./convert.ts";
 import { digestOf } from "./digests.ts";
+import { formatBytes } from "./format_bytes.ts";
 import { type KeyFields, keyOf, type SharingMode } from "./key.ts";
 import { type CopyFile, DATA, type Manifest, MODEL, readCopy, writeManifest } from "./manifest.ts";
+import { lastingReason, Refused, refuseQuantized } from "./refusal.ts";
 import { signWork } from "./maker.ts";
-import { mappedBytes } from "./mapped_bytes.ts";
+import { residentBytes } from "./resident_bytes.ts";
 import { copyOptions, withSession } from "./session.ts";
 import { checkUnchanged, type DigestedSource } from "./source.ts";
-import { type Behaviour, behaviourOf, differences, digestOutputs, findTrials, isTelling, type Trial } from "./trial.ts";
+import {
+  type Behaviour,
+  behaviourOf,
+  digestOutputs,
+  findTrials,
+  firstDifference,
+  isTelling,
+  type Trial,
+} from "./trial.ts";
 
 /** What is to be prepared, and for what. */
 export interface PrepareRequest {
@@ -41,21 +50,11 @@ export interface PrepareRequest {
 }
 
 /** Weights of fewer bytes are not worth a mapping and a check. */
-export const PAYS_FROM = 1 << 20;
-/** Operators whose weights are laid out anew at each run unless they are prepacked: up to 39 times slower. */
-const QUANTIZED =
-  /^(?:Q[A-Z]|QLinear|MatMulNBits|MatMulInteger|ConvInteger|DynamicQuantize|MatMulBnb4|GatherBlockQuantized)/;
+export const MIN_SHARED_BYTES = 1 << 20;
+/** Times the model: it converted, and a copy of that with its weights as they are and as they are packed. */
+const ROOM_PREPACKED = 3;
 /** A disk with less room than this is taken for the reason why something could not be written. */
 const FULL_BELOW = 1 << 20;
-
-/** Characters of onnxruntime's own words that are kept. */
-const MOST_WORDS = 500;
-
-/** Bytes in words. */
-export const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB`;
-
-/** Thrown when a model can be run, and its weights cannot be shared; it is kept in the cache, so as not to be tried again. */
-class Refused extends Error {}
 
 /** One copy, while it is made. */
 export class Making {
@@ -128,15 +127,15 @@ export class Making {
 
   #checkRoom(): void {
     const { byteLength, cache, mode } = this.#request, { freeBytes } = fileSystemSpace(this.#work);
-    const needed = byteLength * (mode === "prepacked" ? 2 : 1);
+    const needed = byteLength * (mode === "prepacked" ? ROOM_PREPACKED : 1);
     if (freeBytes >= needed) return;
-    throw diskFull(cache.path, `${megabytes(needed)} needed at least, ${megabytes(freeBytes)} free`);
+    throw diskFull(cache.path, `${formatBytes(needed)} needed at least, ${formatBytes(freeBytes)} free`);
   }
 
   /** Says that the disk is full, if something could not be written because of that. */
   #checkWritten(error?: unknown): void {
     const { freeBytes } = fileSystemSpace(this.#work);
-    if (freeBytes < FULL_BELOW) throw diskFull(this.#request.cache.path, `${megabytes(freeBytes)} free`, error);
+    if (freeBytes < FULL_BELOW) throw diskFull(this.#request.cache.path, `${formatBytes(freeBytes)} free`, error);
   }
 
   /** What the model does as it is. */
@@ -168,30 +167,19 @@ export class Making {
     progress.phase("convert", () => writtenBytes(target));
     let sharedBytes = await convert(source, options, target, signal);
     this.#checkWritten();
-    if (sharedBytes === 0) throw new Refused(`it has no weights of ${SMALLEST_APART >> 10} KB or more`);
-    if (mode === "mapped") this.#refuseQuantized();
+    if (sharedBytes === 0) throw new Refused(`it has no weights of ${MIN_EXTERNAL_BYTES >> 10} KB or more`);
+    if (mode === "mapped") refuseQuantized(path.join(this.#copy, MODEL));
     else {
       progress.phase("pack", () => writtenBytes(this.#copy));
       sharedBytes = await pack(this.#converted, options, this.#copy, signal);
       this.#checkWritten();
       removeTree(this.#converted);
     }
-    if (sharedBytes < PAYS_FROM) {
-      throw new Refused(`only ${megabytes(sharedBytes)} of its weights can be shared, and that pays from 1 MB on`);
+    if (sharedBytes < MIN_SHARED_BYTES) {
+      throw new Refused(`only ${formatBytes(sharedBytes)} of its weights can be shared, and that pays from 1 MB on`);
     }
     progress.phase("verify");
     return await this.#verified(trials, plain!, sharedBytes);
-  }
-
-  #refuseQuantized(): void {
-    let operators: ReadonlySet<string>;
-    try {
-      operators = operatorsOf(path.join(this.#copy, MODEL));
-    } catch (error) {
-      throw new Refused(`its operators cannot be told: ${(error as Error).message}`);
-    }
-    const found = [...operators].find((name) => QUANTIZED.test(name));
-    if (found) throw new Refused(`${found} computes many times slower on weights that are not prepacked`);
   }
 
   /** Loads the copy, runs it, compares it with the model, and digests it. */
@@ -200,10 +188,10 @@ export class Making {
     const model = path.join(this.#copy, MODEL), data = path.join(this.#copy, DATA);
     const behaviour = await withSession({ path: model }, copyOptions(this.#options, mode), signal, async (session) => {
       const found = await behaviourOf(session, trials, signal);
-      if (mappedBytes(data) === 0) throw new Refused("onnxruntime reads a copy into memory instead of mapping it");
+      if (residentBytes(data) === 0) throw new Refused("onnxruntime reads a copy into memory instead of mapping it");
       return found;
     });
-    const differs = await differences(plain, behaviour, mode === "prepacked");
+    const differs = await firstDifference(plain, behaviour, mode === "prepacked");
     if (differs !== undefined) throw new Refused(`a copy would not be the same model: ${differs}`);
     let read = 0;
     progress.phase("verify", () => read);
@@ -231,7 +219,7 @@ export class Making {
   #refusal(error: unknown): Manifest {
     const { source, byteLength, name, signal } = this.#request;
     if (signal?.aborted) throw signal.reason;
-    const refused = error instanceof Refused ? error.message : lastingReason(error);
+    const refused = lastingReason(error);
     if (refused === undefined) {
       this.#checkWritten(error);
       throw error;
@@ -260,16 +248,6 @@ function isUsable(cache: WeightsCache, key: string): boolean {
     if (error instanceof SystemError) return false;
     throw error;
   }
-}
-
-/** Why onnxruntime will never convert a model or load what it had converted, as far as its words tell. */
-function lastingReason(error: unknown): string | undefined {
-  if (error instanceof NativeError && error.code === "NOT_SHAREABLE") return error.message;
-  if (!(error instanceof OrtError)) return undefined;
-  const { code, message } = error, words = message.split("\n")[0]!.slice(0, MOST_WORDS);
-  const isModel = code === "MODEL_INVALID" || code === "MODEL_UNSUPPORTED" || code === "ORT_NOT_IMPLEMENTED";
-  if (!isModel || /ToGraphProto|write|No space|quota|Input\/output/i.test(message)) return undefined;
-  return `onnxruntime cannot load a copy: ${words}`;
 }
 
 /** Waits until what was written to a file is on the disk. @throws {SystemError} */

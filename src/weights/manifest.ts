@@ -44,7 +44,7 @@ export interface Copy {
 
 const NAME = "manifest.json", USED = "used";
 /** What a manifest can hold at most: a model may have thousands of external files. */
-const MOST = 4 << 20;
+const MAX_MANIFEST_BYTES = 4 << 20;
 const OTHERS_WRITE = 0o022;
 
 /** The model of a copy, and its data. */
@@ -75,13 +75,16 @@ function ownFile(directory: string, name: string): FileIdentity {
   return found;
 }
 
+/** Manifests that a thread remembers. */
+const MAX_KNOWN = 1024;
+
 /** What this thread has read, by the states of the files. */
 const known = new Map<string, Manifest>();
 
 function readManifest(directory: string): Manifest {
   const { state, byteLength } = ownFile(directory, NAME), before = known.get(state);
   if (before !== undefined) return before;
-  if (byteLength > MOST) throw damaged(directory, `${NAME} is too large`);
+  if (byteLength > MAX_MANIFEST_BYTES) throw damaged(directory, `${NAME} is too large`);
   const [sealed, text] = readText(path.join(directory, NAME), byteLength)?.split("\n") ?? [];
   if (text === undefined || seal(text) !== sealed) throw damaged(directory, `${NAME} is not as it was written`);
   let manifest: unknown;
@@ -97,6 +100,7 @@ function readManifest(directory: string): Manifest {
       `Cannot use the prepared copy in ${directory}: it was made by a newer Coload`,
     );
   }
+  if (known.size >= MAX_KNOWN) known.clear();
   known.set(state, manifest as Manifest);
   return manifest as Manifest;
 }

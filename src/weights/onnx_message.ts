@@ -67,6 +67,7 @@ export interface Piece {
 
 /** Where a tensor's data lies in a file, if it does, and the same as it is laid out for computing. */
 export interface External {
+  readonly location: string | undefined;
   readonly data: Piece | undefined;
   readonly packed: readonly Piece[];
 }
@@ -81,17 +82,18 @@ export function packedPieces(value: string): Piece[] {
 
 /** Where a tensor's data lies. */
 export function externalOf(tensor: Uint8Array): External {
-  let offset: number | undefined, byteLength = 0;
+  let location: string | undefined, offset = 0, byteLength = 0;
   const packed: Piece[] = [];
   visit(tensor, {
     [FIELD.tensor.externalData](bytes) {
       const { key, value } = entryOf(bytes);
-      if (key === "offset") offset = Number(value);
+      if (key === "location") location = value;
+      else if (key === "offset") offset = Number(value);
       else if (key === "length") byteLength = Number(value);
       else if (key.startsWith("prepacked")) packed.push(...packedPieces(value));
     },
   });
-  return { data: offset === undefined ? undefined : { offset, byteLength }, packed };
+  return { location, data: location === undefined ? undefined : { offset, byteLength }, packed };
 }
 
 const encoder = new TextEncoder();
@@ -117,21 +119,26 @@ function moveEntry(key: string, value: string, place: (offset: number) => number
   return [name, ...moved].join("|");
 }
 
-/** Edits the tensors of a graph, and of the graphs in its nodes; `undefined` drops one. */
-export function editTensors(
-  graph: Uint8Array,
-  change: (tensor: Uint8Array, of: Uint8Array) => Uint8Array | undefined,
-): Uint8Array {
-  const inTensor = (tensor: Uint8Array): Uint8Array | undefined => change(tensor, graph);
-  const inGraph = (inner: Uint8Array): Uint8Array => editTensors(inner, change);
+/** What becomes of a graph's tensors; `undefined` drops one. */
+export interface TensorEdits {
+  initializer(tensor: Uint8Array, graph: Uint8Array): Uint8Array | undefined;
+  /** Of a node. */
+  attribute(tensor: Uint8Array): Uint8Array;
+}
+
+/** Edits the tensors of a graph, and of the graphs in its nodes. */
+export function editTensors(graph: Uint8Array, edits: TensorEdits): Uint8Array {
+  const inGraph = (inner: Uint8Array): Uint8Array => editTensors(inner, edits);
   const attribute: Edits = {
-    [FIELD.attribute.tensor]: inTensor,
-    [FIELD.attribute.tensors]: inTensor,
+    [FIELD.attribute.tensor]: edits.attribute,
+    [FIELD.attribute.tensors]: edits.attribute,
     [FIELD.attribute.graph]: inGraph,
     [FIELD.attribute.graphs]: inGraph,
   };
-  const node: Edits = { [FIELD.node.attribute]: (bytes) => edit(bytes, attribute) };
-  return edit(graph, { [FIELD.graph.node]: (bytes) => edit(bytes, node), [FIELD.graph.initializer]: inTensor });
+  return edit(graph, {
+    [FIELD.graph.node]: (bytes) => edit(bytes, { [FIELD.node.attribute]: (inner) => edit(inner, attribute) }),
+    [FIELD.graph.initializer]: (tensor) => edits.initializer(tensor, graph),
+  });
 }
 
 /** Looks at the tensors of a graph, and of the graphs in its nodes. */

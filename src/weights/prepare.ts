@@ -1,8 +1,9 @@
 import { NativeError, SystemError } from "../errors.ts";
 import { unlessAborted } from "../ort/unless_aborted.ts";
 import { cacheError, type WeightsCache } from "./cache.ts";
-import { keyFields, keyOf, platform, whyNot } from "./key.ts";
-import { Making, megabytes, PAYS_FROM, type PrepareRequest } from "./making.ts";
+import { formatBytes } from "./format_bytes.ts";
+import { keyFields, keyOf, platform, whyNotShareable } from "./key.ts";
+import { Making, MIN_SHARED_BYTES, type PrepareRequest } from "./making.ts";
 import { checkFiles, type Copy, readCopy } from "./manifest.ts";
 import { digestSource } from "./source.ts";
 
@@ -14,8 +15,8 @@ export interface Prepared {
 
 /** Why a model of this size, for these options, has no copy. @throws {NativeError} NOT_SHAREABLE */
 function refuseEarly({ name, byteLength, options }: PrepareRequest): void {
-  const small = byteLength < PAYS_FROM && `it has ${megabytes(byteLength)}, and sharing pays from 1 MB on`;
-  const why = whyNot(options) ?? (small || undefined);
+  const small = byteLength < MIN_SHARED_BYTES && `it has ${formatBytes(byteLength)}, and sharing pays from 1 MB on`;
+  const why = whyNotShareable(options) ?? (small || undefined);
   if (why !== undefined) throw new NativeError("NOT_SHAREABLE", `Cannot share the weights of ${name}: ${why}`);
 }
 

@@ -5,9 +5,10 @@ import type { LoadSource } from "../ort/native_load.ts";
 import type { NativeSessionOptions, SessionOptions } from "../ort/session_options.ts";
 import { WeightsCache } from "./cache.ts";
 import { find, noteUse, whyNotSought } from "./find.ts";
-import { type SharingMode, whyNot } from "./key.ts";
+import { formatBytes } from "./format_bytes.ts";
+import { type SharingMode, whyNotShareable } from "./key.ts";
 import { type Copy, MODEL } from "./manifest.ts";
-import { PAYS_FROM, type PrepareRequest } from "./making.ts";
+import { MIN_SHARED_BYTES, type PrepareRequest } from "./making.ts";
 import { prepare } from "./prepare.ts";
 import { copyOptions } from "./session.ts";
 
@@ -52,7 +53,7 @@ function shared(copy: Copy, options: NativeSessionOptions): SharingPlan {
   return {
     source: { path: `${directory}/${MODEL}` },
     options: copyOptions(options, mode),
-    sharing: { mode, reason: `${(sharedBytes / 1e6).toFixed(1)} MB in ${directory}` },
+    sharing: { mode, reason: `${formatBytes(sharedBytes)} in ${directory}` },
     sharedBytes,
   };
 }
@@ -74,11 +75,11 @@ async function prepared(request: Omit<PrepareRequest, "mode">, mode: SharingMode
 function decideAtOnce({ source, byteLength, options }: SharingRequest): SharingPlan | undefined {
   const { shareWeights: mode = "auto" } = options;
   if (mode === "off") return off(source, options, 'shareWeights is "off"');
-  const why = whyNot(options);
+  const why = whyNotShareable(options);
   if (why !== undefined) return off(source, options, why);
   if (mode !== "auto") return undefined;
-  if (byteLength < PAYS_FROM) return off(source, options, "it is small: sharing pays from 1 MB on");
-  const notSought = whyNotSought({ cache: WeightsCache.locate(), source, byteLength, options });
+  if (byteLength < MIN_SHARED_BYTES) return off(source, options, "it is small: sharing pays from 1 MB on");
+  const notSought = whyNotSought({ cache: WeightsCache.locate(), source, byteLength });
   return notSought === undefined ? undefined : off(source, options, notSought);
 }
 
@@ -88,8 +89,9 @@ async function decide({ source, byteLength, options, progress }: SharingRequest)
     const name = "path" in source ? source.path : `of ${byteLength} bytes`;
     return await prepared({ cache, source, name, byteLength, options, signal, progress }, mode);
   }
-  progress.phase("digest");
-  const found = await find({ cache, source, byteLength, options, signal });
+  let read = 0;
+  progress.phase("digest", () => read);
+  const found = await find({ cache, source, byteLength, options, signal, onBytes: (count) => read += count });
   return "copy" in found ? shared(found.copy, options) : off(source, options, found.why);
 }
 

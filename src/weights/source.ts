@@ -19,6 +19,9 @@ export interface DigestedSource {
   readonly states: ReadonlyMap<string, string>;
 }
 
+/** Models that a thread remembers. */
+const MAX_KNOWN = 1024;
+
 /** What this thread knows of models: the files that they name, by the models' states. */
 const knownLocations = new Map<string, readonly string[]>();
 
@@ -48,6 +51,7 @@ function locationsOfFile(path: string): readonly string[] {
   let locations = knownLocations.get(found.state);
   if (locations === undefined) {
     using file = openModel(path);
+    if (knownLocations.size >= MAX_KNOWN) knownLocations.clear();
     knownLocations.set(found.state, locations = locationsOf(file, found.byteLength));
   }
   return locations;

@@ -140,7 +140,11 @@ const AT_ONCE = 1 << 20;
  *
  * @param exact whether to the bit, or but for the order of summing
  */
-export async function differences(wanted: Behaviour, found: Behaviour, exact: boolean): Promise<string | undefined> {
+export async function firstDifference(
+  wanted: Behaviour,
+  found: Behaviour,
+  exact: boolean,
+): Promise<string | undefined> {
   if (JSON.stringify(wanted.values) !== JSON.stringify(found.values)) return "its inputs or outputs are others";
   if (text(wanted.metadata) !== text(found.metadata)) return "its metadata is another";
   for (const [trial, outputs] of wanted.outputs.entries()) {

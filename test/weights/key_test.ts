@@ -6,7 +6,15 @@ import { ort, startOrt } from "../../src/ort/environment.ts";
 import type { NativeSessionOptions } from "../../src/ort/session_options.ts";
 import { WeightsCache } from "../../src/weights/cache.ts";
 import { inventory } from "../../src/weights/inventory.ts";
-import { difference, type KeyFields, keyFields, keyOf, platform, RECIPE, whyNot } from "../../src/weights/key.ts";
+import {
+  difference,
+  type KeyFields,
+  keyFields,
+  keyOf,
+  platform,
+  RECIPE,
+  whyNotShareable,
+} from "../../src/weights/key.ts";
 import { readCopy } from "../../src/weights/manifest.ts";
 import type { Prepared } from "../../src/weights/prepare.ts";
 import { refused } from "../memory/peers/peer.ts";
@@ -92,9 +100,12 @@ describe("a key", () => {
   });
 
   it("is not made for what cannot be shared", () => {
-    assert.equal(whyNot({}), undefined);
-    assert.match(whyNot({ executionProviders: ["cuda"] })!, /another execution provider was asked for/);
-    assert.match(whyNot({ extra: { "session.disable_prepacking": "1" } })!, /^extra "session.disable_prepacking" says/);
+    assert.equal(whyNotShareable({}), undefined);
+    assert.match(whyNotShareable({ executionProviders: ["cuda"] })!, /another execution provider was asked for/);
+    assert.match(
+      whyNotShareable({ extra: { "session.disable_prepacking": "1" } })!,
+      /^extra "session.disable_prepacking" says/,
+    );
   });
 
   it("is told apart in words", () => {

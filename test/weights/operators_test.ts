@@ -84,7 +84,7 @@ for (const name of names) {
 
     it("shares all of its weights, also those that no run has read yet", () => {
       const { byteLength, prepacked: { sharing } } = line(name);
-      const shared = Number(/^(\d+\.\d) MB in \//.exec(sharing.reason)?.[1]);
+      const shared = Number(/^([\d.]+) MB in \//.exec(sharing.reason)?.[1]);
       assert.ok(shared >= MOST * byteLength / 1e6, `${sharing.reason} of ${byteLength} bytes`);
     });
 

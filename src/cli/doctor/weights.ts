@@ -1,7 +1,7 @@
 import { WeightsCache } from "../../weights/cache.ts";
 import { inventory } from "../../weights/inventory.ts";
 import { type Platform, platform } from "../../weights/key.ts";
-import { size } from "../prepare/units.ts";
+import { formatBytes } from "../../weights/format_bytes.ts";
 import type { Check } from "./diagnose.ts";
 
 const name = "weights", NONE = "no model is prepared: each process has its own copy of the weights";
@@ -19,7 +19,7 @@ export async function weightsCheck(hasLibrary: boolean): Promise<Check> {
       `${of(state)} ${state}`
     );
     if (of("usable") + others.length === 0) return { name, state: "missing", says: NONE, mend: "coload prepare MODEL" };
-    const says = [`${of("usable")} prepared`, ...others].join(", ") + `, ${size(bytes)} in ${cache.entries}`;
+    const says = [`${of("usable")} prepared`, ...others].join(", ") + `, ${formatBytes(bytes)} in ${cache.entries}`;
     if (others.length === 0) return { name, state: "works", says };
     return { name, state: "slow", says, mend: "coload prepare --list says why; --gc removes what is damaged or old" };
   } catch (error) {

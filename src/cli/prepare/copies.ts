@@ -6,7 +6,8 @@ import { knownDigest } from "../../weights/digests.ts";
 import { collect, type Entry, inventory, removeCopy, verifyCopy } from "../../weights/inventory.ts";
 import { platform } from "../../weights/key.ts";
 import { Interrupts } from "../interrupts.ts";
-import { ago, size } from "./units.ts";
+import { formatBytes } from "../../weights/format_bytes.ts";
+import { ago } from "./units.ts";
 
 interface Options {
   readonly dir?: string;
@@ -45,8 +46,8 @@ function line({ key, state, why, copy, byteLength, usedAt }: Entry): string {
   const { fields, source, sharedBytes = 0 } = copy?.manifest ?? {};
   const facts = [
     fields?.mode ?? "?",
-    `${size(sharedBytes)} shared`,
-    `${size(byteLength)} on disk`,
+    `${formatBytes(sharedBytes)} shared`,
+    `${formatBytes(byteLength)} on disk`,
     `used ${ago(usedAt)}`,
   ];
   const note = why === undefined ? [] : [`  ${state === "refused" ? "not shared" : state}: ${why}`];
@@ -60,7 +61,7 @@ export async function listCopies({ dir, json }: Options): Promise<void> {
   if (entries.length === 0) return console.log(`Nothing is prepared in ${cache.path}`);
   for (const entry of entries) console.log(line(entry));
   const bytes = entries.reduce((sum, { byteLength }) => sum + byteLength, 0);
-  console.log(`${entries.length} in ${cache.entries}, ${size(bytes)}`);
+  console.log(`${entries.length} in ${cache.entries}, ${formatBytes(bytes)}`);
 }
 
 /** The entries that names stand for: models, or keys, or the start of one. */
@@ -119,7 +120,9 @@ export async function removeCopies(names: readonly string[], { dir, json }: Opti
   tellUnknown(unknown);
   for (const { key, copy } of found) {
     const bytes = await removeCopy(cache, key, interrupts.signal);
-    if (!json) console.log(`Removed ${key.slice(0, SHORT)}  ${copy?.manifest.source.name ?? "?"}, ${size(bytes)}`);
+    if (!json) {
+      console.log(`Removed ${key.slice(0, SHORT)}  ${copy?.manifest.source.name ?? "?"}, ${formatBytes(bytes)}`);
+    }
   }
   if (json) console.log(JSON.stringify(found.map(report), null, 2));
   return unknown.length > 0 ? 1 : 0;
@@ -133,7 +136,7 @@ export async function collectCopies(
   if (json) console.log(JSON.stringify(removed.map(report), null, 2));
   else {
     const bytes = removed.reduce((sum, { byteLength }) => sum + byteLength, 0);
-    console.log(`Removed ${removed.length} of the copies in ${cache.entries}, ${size(bytes)}`);
+    console.log(`Removed ${removed.length} of the copies in ${cache.entries}, ${formatBytes(bytes)}`);
   }
   return 0;
 }

@@ -1,16 +1,19 @@
 import { startOrt } from "../../ort/environment.ts";
 import { ProgressReport } from "../../ort/load_progress.ts";
 import { modelFile, modelPath } from "../../ort/model_source.ts";
+import type { SessionOptions } from "../../ort/session_options.ts";
 import { WeightsCache } from "../../weights/cache.ts";
 import type { SharingMode } from "../../weights/key.ts";
 import { prepare } from "../../weights/prepare.ts";
 import { Interrupts } from "../interrupts.ts";
 import { PhaseBar } from "../progress.ts";
-import { size } from "./units.ts";
+import { formatBytes } from "../../weights/format_bytes.ts";
 
 interface Options {
   readonly mode: SharingMode;
   readonly dim?: Readonly<Record<string, number>>;
+  readonly level: NonNullable<SessionOptions["graphOptimizationLevel"]>;
+  readonly override?: Readonly<Record<string, number>>;
   readonly force?: boolean;
   readonly dir?: string;
   readonly json?: boolean;
@@ -29,7 +32,7 @@ interface Outcome {
 }
 
 async function prepareOne(model: string, options: Options, signal: AbortSignal): Promise<Outcome> {
-  const start = performance.now(), { mode, dim, force, dir } = options;
+  const start = performance.now(), { mode, dim, level, override, force, dir } = options;
   using bar = new PhaseBar(model);
   using progress = new ProgressReport((found) => bar.update(found));
   const of = (rest: Partial<Outcome>): Outcome => ({ model, ...rest, elapsedMs: performance.now() - start });
@@ -42,7 +45,7 @@ async function prepareOne(model: string, options: Options, signal: AbortSignal):
       source: { path },
       name: path,
       byteLength,
-      options: {},
+      options: { graphOptimizationLevel: level, ...(override && { freeDimensionOverrides: override }) },
       mode,
       dimensions: dim ?? {},
       force: force ?? false,
@@ -60,7 +63,7 @@ async function prepareOne(model: string, options: Options, signal: AbortSignal):
 function describe({ model, directory, made, sharedBytes, elapsedMs, problem }: Outcome, mode: SharingMode): string {
   if (problem !== undefined) return `${model}: ${directory === undefined ? "" : "not shared: "}${problem}`;
   const seconds = (elapsedMs / 1000).toFixed(1), how = made ? `prepared in ${seconds} s` : "was prepared before";
-  return `${model}: ${how}, ${mode}, ${size(sharedBytes!)} shared\n  ${directory}`;
+  return `${model}: ${how}, ${mode}, ${formatBytes(sharedBytes!)} shared\n  ${directory}`;
 }
 
 /** Prepares models, one after the other. @returns the exit code: 1 when the weights of one cannot be shared */

@@ -1,5 +1,6 @@
+import { BYTE_UNITS } from "../../weights/format_bytes.ts";
+
 const AGES: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
-const SIZES: Readonly<Record<string, number>> = { B: 1, kB: 1e3, MB: 1e6, GB: 1e9, TB: 1e12 };
 
 function parse(text: string, units: Readonly<Record<string, number>>): number | undefined {
   const [, number, unit] = /^([0-9]+(?:\.[0-9]+)?)([a-zA-Z]+)$/.exec(text) ?? [];
@@ -14,13 +15,7 @@ export function parseAge(text: string): number | undefined {
 
 /** Bytes of `20GB`, `500MB` and the like; `undefined` for anything else. */
 export function parseSize(text: string): number | undefined {
-  return parse(text, SIZES);
-}
-
-/** Bytes in words. */
-export function size(bytes: number): string {
-  const [unit, factor] = Object.entries(SIZES).findLast(([, factor]) => bytes >= factor) ?? ["B", 1];
-  return `${Number((bytes / factor).toPrecision(3))} ${unit}`;
+  return parse(text, BYTE_UNITS);
 }
 
 /** How long ago a time was, in words. */

@@ -4,7 +4,7 @@ import { NativeError } from "../errors.ts";
 import { externalOf, FIELD, nameOf, visit } from "./onnx_message.ts";
 
 /** Tensors of a graph that it has twice: as a part of the model, and, last, among the weights apart. */
-export class Twins {
+export class DuplicateInitializers {
   readonly #last = new Map<Uint8Array, Map<string, Uint8Array>>();
   readonly #dropped: { readonly name: string; readonly inside: Uint8Array; readonly apart: Uint8Array }[] = [];
 
@@ -34,11 +34,10 @@ export class Twins {
     if (this.#dropped.length === 0) return;
     using file = new OpenFile(data);
     for (const { name, inside, apart } of this.#dropped) {
-      const raw = rawOf(inside);
-      if (raw === undefined) continue; // it lies in the file that this one was made from
-      const external = externalOf(apart).data;
+      if (externalOf(inside).data !== undefined) continue; // it lies in the file that this one was made from
+      const raw = rawOf(inside), external = externalOf(apart).data;
       const other = external === undefined ? rawOf(apart) : read(file, external.offset, external.byteLength);
-      if (other !== undefined && Buffer.compare(raw, other) === 0) continue;
+      if (raw !== undefined && other !== undefined && Buffer.compare(raw, other) === 0) continue;
       throw new NativeError("NOT_SHAREABLE", `onnxruntime wrote "${name}" as two different tensors`);
     }
   }

@@ -1,11 +1,12 @@
 import { readText, realPath } from "../../ffi/files.ts";
 
 /** What /proc tells of a process with some ten thousand mappings. */
-const MOST = 64 << 20;
+const MAX_SMAPS_BYTES = 64 << 20;
 
 /** Bytes of a file that are mapped into this process and in memory. */
-export function mappedBytes(file: string): number {
-  const path = (realPath(file) ?? file).replaceAll("\n", "\\012"), text = readText("/proc/self/smaps", MOST) ?? "";
+export function residentBytes(file: string): number {
+  const path = (realPath(file) ?? file).replaceAll("\n", "\\012"),
+    text = readText("/proc/self/smaps", MAX_SMAPS_BYTES) ?? "";
   let sum = 0, isFile = false;
   for (const line of text.split("\n")) {
     if (/^[0-9a-f]+-[0-9a-f]+ /.test(line)) isFile = line.endsWith(` ${path}`);
