@@ -1,5 +1,3 @@
-import type { SessionOptions } from "./session_options.ts";
-
 /** What is done and how far it is, for a progress bar. */
 export interface LoadProgress {
   /**
@@ -32,7 +30,7 @@ const PROGRESS_MS = 100;
 
 /** Reports a load's phases, and that it goes on. */
 export class ProgressReport implements Disposable {
-  #report: SessionOptions["onProgress"];
+  #report: ((progress: LoadProgress) => void) | undefined;
   readonly #start = performance.now();
   #timer: ReturnType<typeof setInterval> | undefined;
   #phase: LoadProgress["phase"] = "find";
@@ -40,7 +38,7 @@ export class ProgressReport implements Disposable {
   /** Bytes of the model, once known. */
   totalBytes = 0;
 
-  constructor(report: SessionOptions["onProgress"]) {
+  constructor(report: ((progress: LoadProgress) => void) | undefined) {
     this.#report = report;
     if (report) this.#timer = setInterval(() => this.#tell(), PROGRESS_MS);
   }

@@ -78,7 +78,7 @@ export class InferenceSession implements Model, Disposable, AsyncDisposable {
   readonly #core: SessionCore;
   readonly #reference: Reference;
   readonly #weights: WeightMemory;
-  /** Whether all processes share its weights, and where, or why not. */
+  /** Whether all processes share its weights, and where, or why not. Also after dispose. */
   readonly sharing: Sharing;
   #metadata: ModelMetadata | undefined;
 
@@ -99,7 +99,9 @@ export class InferenceSession implements Model, Disposable, AsyncDisposable {
   }
 
   /**
-   * Loads a model for the caller alone; use a registry to share it. The event loop stays free.
+   * Loads a model for the caller alone; use a registry to share it. The event loop stays free. With `shareWeights`
+   * "prepacked" or "mapped" it first prepares a copy in Coload's cache, unless that is there: several times the time of
+   * a load, once.
    *
    * @param model a path, a `file:` URL, or the model's bytes, which are copied
    * @throws {OrtError} MODEL_NOT_FOUND, MODEL_INVALID, MODEL_UNSUPPORTED, EXTERNAL_DATA
