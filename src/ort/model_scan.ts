@@ -97,6 +97,8 @@ class Scanner {
 interface Finds {
   /** A file beside the model that a tensor's data lies in, anywhere in the model. */
   location?(name: string): void;
+  /** There is such a file, whose name no file can have. */
+  noPath?(): void;
   /** The operator of a node, anywhere in the model. */
   operator?(name: string): void;
 }
@@ -114,8 +116,8 @@ function scan(file: Readable, byteLength: number, finds: Finds): void {
       key = value = "";
       scanner.message(end, entry);
       if (key !== "location" || value === "") return;
-      if (value === undefined || value.includes("\0")) throw new RangeError("a location that is no path");
-      finds.location?.(value);
+      if (value === undefined || value.includes("\0")) finds.noPath?.();
+      else finds.location?.(value);
     },
   };
   const inTensor = (end: number): void => scanner.message(end, tensor);
@@ -143,15 +145,22 @@ function scan(file: Readable, byteLength: number, finds: Finds): void {
 /** The locations of a model's external data as it names them. @throws {Error} for what is no model, or cannot be read */
 export function locationsIn(file: Readable, byteLength: number): readonly string[] {
   const locations = new Set<string>();
-  scan(file, byteLength, { location: (name) => locations.add(name) });
+  scan(file, byteLength, {
+    location: (name) => locations.add(name),
+    noPath() {
+      throw new RangeError("a location that is no path");
+    },
+  });
   return [...locations];
 }
 
-/** The same of a model in a file; none where it is no model, which loading it will tell. */
+/** The same of a model in a file, but for what is no path; none where it is no model, which loading it will tell. */
 export function externalLocations(path: string, byteLength: number): readonly string[] {
+  const locations = new Set<string>();
   try {
     using file = new OpenFile(path);
-    return locationsIn(file, byteLength);
+    scan(file, byteLength, { location: (name) => locations.add(name) });
+    return [...locations];
   } catch {
     return [];
   }

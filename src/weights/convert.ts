@@ -1,8 +1,8 @@
 import path from "node:path";
 import { fileIdentity } from "../../ffi/files.ts";
+import { LibraryError } from "../errors.ts";
 import type { LoadSource } from "../ort/native_load.ts";
 import type { NativeSessionOptions } from "../ort/session_options.ts";
-import { alignWeights } from "./align.ts";
 import { DATA, MODEL } from "./manifest.ts";
 import { withSession } from "./session.ts";
 
@@ -13,6 +13,16 @@ const apart = {
   "session.optimized_model_external_initializers_file_name": DATA,
   "session.optimized_model_external_initializers_min_size_in_bytes": `${MIN_EXTERNAL_BYTES}`,
 };
+
+/** What only a preparation needs: a package for protobuf, which those do without who never prepare anything. */
+async function aligning(): Promise<typeof import("./align.ts")> {
+  try {
+    return await import("./align.ts");
+  } catch (cause) {
+    const why = `@bufbuild/protobuf cannot be loaded: ${(cause as Error).message}`;
+    throw new LibraryError("LIBRARY_NOT_FOUND", `Cannot prepare weights: ${why}`, { cause });
+  }
+}
 
 /** Bytes of weights that a folder holds so far. */
 export function writtenBytes(directory: string): number {
@@ -30,6 +40,7 @@ async function write(
   const all = { ...options.extra, ...apart, ...extra };
   const optimizedModelPath = path.join(directory, MODEL);
   await withSession(source, { ...options, extra: all, optimizedModelPath }, signal, () => {});
+  const { alignWeights } = await aligning();
   return await alignWeights(directory, signal);
 }
 
