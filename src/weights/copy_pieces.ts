@@ -1,9 +1,9 @@
 import { openOwnFile, openToRead } from "../../ffi/file_tree.ts";
 import { functionPointer } from "../../ffi/libc.ts";
 import { OwnedDescriptor } from "../../ffi/owned_descriptor.ts";
+import { OwnedMemory } from "../../ffi/owned_memory.ts";
 import { callNative } from "../../ffi/process/calls.ts";
 import { SystemError } from "../errors.ts";
-import { Block } from "../memory/block.ts";
 
 /** A piece of a file that goes to another place, in it or in another. */
 export interface Move {
@@ -37,7 +37,13 @@ function* cut({ from, to, byteLength }: Move): Generator<readonly Move[]> {
   }
 }
 
-async function transfer(fn: "pread" | "pwrite", fd: number, block: Block, length: number, at: number): Promise<void> {
+async function transfer(
+  fn: "pread" | "pwrite",
+  fd: number,
+  block: OwnedMemory,
+  length: number,
+  at: number,
+): Promise<void> {
   const done = await callNative("load", functionPointer(fn), [BigInt(fd), block.address, BigInt(length), BigInt(at)]);
   if (done === BigInt(length)) return;
   const found = BigInt.asIntN(64, done) < 0n ? "the system refuses" : `${done} bytes moved of ${length}`;
@@ -59,23 +65,19 @@ export async function copyPieces(
 ): Promise<void> {
   using from = new OwnedDescriptor(openToRead(source));
   using to = new OwnedDescriptor(openOwnFile(target));
-  const read = new Block(CHUNK), written = new Block(CHUNK);
-  try {
-    const input = new Uint8Array(read.buffer), output = new Uint8Array(written.buffer);
-    for (const batch of batches(moves)) {
-      signal?.throwIfAborted();
-      const first = batch[0]!, last = batch.at(-1)!;
-      await transfer("pread", from.fd, read, last.from + last.byteLength - first.from, first.from);
-      const length = last.to + last.byteLength - first.to;
-      output.fill(0, 0, length);
-      for (const { from: at, to: target, byteLength } of batch) {
-        const start = at - first.from;
-        output.set(input.subarray(start, start + byteLength), target - first.to);
-      }
-      await transfer("pwrite", to.fd, written, length, first.to);
+  using read = new OwnedMemory(CHUNK);
+  using written = new OwnedMemory(CHUNK);
+  const input = new Uint8Array(read.buffer), output = new Uint8Array(written.buffer);
+  for (const batch of batches(moves)) {
+    signal?.throwIfAborted();
+    const first = batch[0]!, last = batch.at(-1)!;
+    await transfer("pread", from.fd, read, last.from + last.byteLength - first.from, first.from);
+    const length = last.to + last.byteLength - first.to;
+    output.fill(0, 0, length);
+    for (const { from: at, to: target, byteLength } of batch) {
+      const start = at - first.from;
+      output.set(input.subarray(start, start + byteLength), target - first.to);
     }
-  } finally {
-    read.dispose();
-    written.dispose();
+    await transfer("pwrite", to.fd, written, length, first.to);
   }
 }

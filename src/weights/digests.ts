@@ -5,9 +5,9 @@ import { openToRead, removeTree, renamePath, touchPath, writeNewFile } from "../
 import { type FileIdentity, fileIdentity, readText } from "../../ffi/files.ts";
 import { functionPointer } from "../../ffi/libc.ts";
 import { OwnedDescriptor } from "../../ffi/owned_descriptor.ts";
+import { OwnedMemory } from "../../ffi/owned_memory.ts";
 import { callNative } from "../../ffi/process/calls.ts";
 import { SystemError } from "../errors.ts";
-import { Block } from "../memory/block.ts";
 import type { WeightsCache } from "./cache.ts";
 
 /** Bytes that are hashed in one piece. */
@@ -41,7 +41,7 @@ export interface FileDigest {
 /** Files whose digests a thread remembers. */
 const MAX_KNOWN = 4096;
 
-/** What this thread knows of files, by their states. */
+/** What this thread knows of files, by the cache that remembers it and their states. */
 const known = new Map<string, string>();
 
 const memoPath = (cache: WeightsCache, state: string): string =>
@@ -49,11 +49,11 @@ const memoPath = (cache: WeightsCache, state: string): string =>
 
 /** The digest of a file in this state, if it is known. */
 export function knownDigest(cache: WeightsCache, state: string): string | undefined {
-  const here = known.get(state);
+  const here = known.get(`${cache.path}\n${state}`);
   if (here !== undefined) return here;
   const [digest, of] = readText(memoPath(cache, state))?.split("\n") ?? [];
   if (of !== state || digest === undefined || !DIGEST.test(digest)) return undefined;
-  known.set(state, digest);
+  known.set(`${cache.path}\n${state}`, digest);
   touchPath(memoPath(cache, state)); // it is of use
   return digest;
 }
@@ -61,7 +61,7 @@ export function knownDigest(cache: WeightsCache, state: string): string | undefi
 /** Remembers what is in a file, by its device, inode, size, and times of change, for all processes. */
 function remember(cache: WeightsCache, { state, digest }: FileDigest): void {
   if (known.size >= MAX_KNOWN) known.clear();
-  known.set(state, digest);
+  known.set(`${cache.path}\n${state}`, digest);
   const memo = memoPath(cache, state), draft = `${memo}.${randomBytes(8).toString("hex")}`;
   try {
     writeNewFile(draft, new TextEncoder().encode(`${digest}\n${state}\n`), false);
@@ -92,21 +92,17 @@ async function hash(file: string, byteLength: number, { signal, onBytes }: Diges
   const digests = new Uint8Array(chunks * DIGEST_BYTES);
   let next = 0;
   const lane = async (): Promise<void> => {
-    const block = new Block(CHUNK);
-    try {
-      while (next < chunks) {
-        const index = next++, start = index * CHUNK, length = Math.min(CHUNK, byteLength - start);
-        signal?.throwIfAborted();
-        const args = [BigInt(open.fd), block.address, BigInt(length), BigInt(start)];
-        const read = BigInt.asIntN(64, await callNative("load", pread, args));
-        if (read < 0n) throw new SystemError("SYSTEM", `Cannot read ${file}: the system does not give its bytes`);
-        if (read !== BigInt(length)) changed(file);
-        const part = await crypto.subtle.digest("SHA-256", new Uint8Array(block.buffer, 0, length));
-        digests.set(new Uint8Array(part), index * DIGEST_BYTES);
-        onBytes?.(length);
-      }
-    } finally {
-      block.dispose();
+    using block = new OwnedMemory(CHUNK);
+    while (next < chunks) {
+      const index = next++, start = index * CHUNK, length = Math.min(CHUNK, byteLength - start);
+      signal?.throwIfAborted();
+      const args = [BigInt(open.fd), block.address, BigInt(length), BigInt(start)];
+      const read = BigInt.asIntN(64, await callNative("load", pread, args));
+      if (read < 0n) throw new SystemError("SYSTEM", `Cannot read ${file}: the system does not give its bytes`);
+      if (read !== BigInt(length)) changed(file);
+      const part = await crypto.subtle.digest("SHA-256", new Uint8Array(block.buffer, 0, length));
+      digests.set(new Uint8Array(part), index * DIGEST_BYTES);
+      onBytes?.(length);
     }
   };
   const lanes = await Promise.allSettled(Array.from({ length: LANES }, lane)); // the file stays open for all of them
