@@ -100,8 +100,8 @@ export class InferenceSession implements Model, Disposable, AsyncDisposable {
 
   /**
    * Loads a model for the caller alone; use a registry to share it. The event loop stays free. With `shareWeights`
-   * "prepacked" or "mapped" it first prepares a copy in Coload's cache, unless that is there: several times the time of
-   * a load, once.
+   * "prepacked" or "mapped" it first prepares a copy in Coload's cache, unless that is there: about ten times the time
+   * of a load, once.
    *
    * @param model a path, a `file:` URL, or the model's bytes, which are copied
    * @throws {OrtError} MODEL_NOT_FOUND, MODEL_INVALID, MODEL_UNSUPPORTED, EXTERNAL_DATA
