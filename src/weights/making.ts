@@ -14,7 +14,7 @@ import { cacheError, diskFull, type WeightsCache } from "./cache.ts";
 import { convert, MIN_EXTERNAL_BYTES, pack, writtenBytes } from "./convert.ts";
 import { digestOf } from "./digests.ts";
 import { formatBytes } from "./format_bytes.ts";
-import { type KeyFields, keyOf, type SharingMode } from "./key.ts";
+import type { KeyFields, SharingMode } from "./key.ts";
 import { type CopyFile, DATA, type Manifest, MODEL, readCopy, writeManifest } from "./manifest.ts";
 import { lastingReason, Refused, refuseQuantized } from "./refusal.ts";
 import { signWork } from "./maker.ts";
@@ -61,6 +61,7 @@ export class Making {
   readonly #request: PrepareRequest;
   readonly #fields: KeyFields;
   readonly #digested: DigestedSource;
+  readonly #key: string;
   readonly #work: string;
   readonly #converted: string;
   readonly #copy: string;
@@ -69,6 +70,7 @@ export class Making {
     this.#request = request;
     this.#fields = fields;
     this.#digested = digested;
+    this.#key = key;
     this.#work = path.join(request.cache.work, key);
     this.#converted = path.join(this.#work, "converted");
     this.#copy = path.join(this.#work, "copy");
@@ -105,9 +107,9 @@ export class Making {
 
   /** Puts what was made in place of what may be there. A copy that works gives way to no refusal. */
   #keep({ refused }: Manifest): void {
-    const { cache, name } = this.#request, key = keyOf(this.#fields), entry = cache.entry(key);
+    const { cache, name } = this.#request, entry = cache.entry(this.#key);
     if ("error" in fileIdentity(entry, "tell")) return renamePath(this.#copy, entry);
-    if (refused !== undefined && isUsable(cache, key)) {
+    if (refused !== undefined && isUsable(cache, this.#key)) {
       throw new NativeError(
         "NOT_SHAREABLE",
         `Cannot make another copy of ${name}: ${refused}; the one that is there stays`,
@@ -184,7 +186,7 @@ export class Making {
 
   /** Loads the copy, runs it, compares it with the model, and digests it. */
   async #verified(trials: readonly Trial[], plain: Behaviour, sharedBytes: number): Promise<Manifest> {
-    const { cache, source, byteLength, mode, name, signal, progress } = this.#request;
+    const { cache, mode, signal, progress } = this.#request;
     const model = path.join(this.#copy, MODEL), data = path.join(this.#copy, DATA);
     const behaviour = await withSession({ path: model }, copyOptions(this.#options, mode), signal, async (session) => {
       const found = await behaviourOf(session, trials, signal);
@@ -204,10 +206,7 @@ export class Making {
       files.push({ name: file, byteLength, digest });
     }
     return {
-      fields: this.#fields,
-      source: { name: "path" in source ? name : "bytes", byteLength },
-      madeAt: Date.now(),
-      dimensions: this.#request.dimensions ?? {},
+      ...this.#origin(),
       files,
       sharedBytes,
       trials,
@@ -215,10 +214,16 @@ export class Making {
     };
   }
 
+  /** What a manifest says of every model, whatever became of it. */
+  #origin(): Pick<Manifest, "fields" | "source" | "madeAt" | "dimensions"> {
+    const { source, name, byteLength, dimensions = {} } = this.#request;
+    const shown = { name: "path" in source ? name : "bytes", byteLength };
+    return { fields: this.#fields, source: shown, madeAt: Date.now(), dimensions };
+  }
+
   /** What is kept of a model whose weights cannot be shared. @throws what may be otherwise the next time */
   #refusal(error: unknown): Manifest {
-    const { source, byteLength, name, signal } = this.#request;
-    if (signal?.aborted) throw signal.reason;
+    this.#request.signal?.throwIfAborted();
     const refused = lastingReason(error);
     if (refused === undefined) {
       this.#checkWritten(error);
@@ -227,10 +232,7 @@ export class Making {
     removeTree(this.#copy);
     makeDirectory(this.#copy);
     return {
-      fields: this.#fields,
-      source: { name: "path" in source ? name : "bytes", byteLength },
-      madeAt: Date.now(),
-      dimensions: this.#request.dimensions ?? {},
+      ...this.#origin(),
       refused,
       files: [],
       sharedBytes: 0,
