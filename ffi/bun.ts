@@ -2,7 +2,7 @@ import { CFunction, CString, dlopen, linkSymbols, ptr, toArrayBuffer } from "bun
 import { createRequire } from "node:module";
 import process from "node:process";
 import { pathToFileURL } from "node:url";
-import type { Ffi, NativeType, Pointer, Signature, Signatures } from "./runtime.ts";
+import type { Ffi, NativeType, Pointer, Signature, Signatures, Stream, StreamEvents } from "./runtime.ts";
 
 // deno-lint-ignore no-explicit-any -- Bun's pointers are plain numbers
 type Any = any;
@@ -53,6 +53,49 @@ function helper(queue: string): Call {
   return call;
 }
 
+/** A socket of Bun's with what it did not take yet. */
+async function openStream(fd: number, events: StreamEvents): Promise<Stream> {
+  const waiting: Uint8Array[] = [];
+  let isClosed = false;
+  const send = (socket: Any): boolean => {
+    while (waiting.length > 0) {
+      const first = waiting[0]!, sent: number = socket.write(first);
+      if (sent < first.length) {
+        if (sent > 0) waiting[0] = first.subarray(sent);
+        return false;
+      }
+      waiting.shift();
+    }
+    return true;
+  };
+  const closed = (): void => {
+    if (isClosed) return;
+    isClosed = true;
+    events.closed();
+  };
+  const socket = await Bun.connect({
+    fd,
+    socket: {
+      data: (_: unknown, bytes: Uint8Array) => events.bytes(bytes),
+      drain: (socket: Any) => void (waiting.length > 0 && send(socket) && events.drained()),
+      end: (socket: Any) => void socket.terminate(),
+      error() {},
+      close: closed,
+    },
+  });
+  socket.unref();
+  return {
+    write(bytes) {
+      if (isClosed) return true;
+      waiting.push(bytes);
+      return waiting.length === 1 && send(socket);
+    },
+    close: () => socket.terminate(),
+    ref: () => socket.ref(),
+    unref: () => socket.unref(),
+  };
+}
+
 /** {@linkcode Ffi} on `bun:ffi`. */
 export const ffi: Ffi = {
   runtime: `bun ${Bun.version}`,
@@ -75,6 +118,7 @@ export const ffi: Ffi = {
     socket.unref();
     return { ref: () => socket.ref(), unref: () => socket.unref() };
   },
+  stream: openStream,
   callElsewhere: (queue, fn, args) => helper(queue)(fn, args),
   mayReadVariable: () => true,
   resolve(specifier) {

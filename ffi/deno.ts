@@ -37,6 +37,20 @@ export const ffi: Ffi = {
     socket.unref();
     return Promise.resolve({ ref: () => void socket.ref(), unref: () => void socket.unref() });
   },
+  stream(fd, events) {
+    const socket = new net.Socket({ fd, readable: true, writable: true });
+    socket.on("data", (bytes) => events.bytes(bytes as Uint8Array));
+    socket.on("drain", () => events.drained());
+    socket.on("error", () => {}); // a close follows
+    socket.on("close", () => events.closed());
+    socket.unref();
+    return Promise.resolve({
+      write: (bytes) => socket.write(bytes),
+      close: () => void socket.destroy(),
+      ref: () => void socket.ref(),
+      unref: () => void socket.unref(),
+    });
+  },
   callElsewhere(_queue, fn, args) {
     const parameters = new Array(8).fill("u64"), words = Array.from(parameters, (_, i) => args[i] ?? 0n);
     const definition = { parameters, result: "u64", nonblocking: true } as const;

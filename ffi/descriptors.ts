@@ -12,6 +12,7 @@ import { ERRNO, SystemFailure } from "./system_failure.ts";
 const SIGNATURES = {
   fallocate: { parameters: ["i32", "i32", "i64", "i64"], result: "i32" }, // (int fd, int mode, off_t offset, off_t length)
   fcntl: { parameters: ["i32", "i32", "i32"], result: "i32" }, // (int fd, int command, int argument)
+  ftruncate: { parameters: ["i32", "i64"], result: "i32" }, // (int fd, off_t length)
   geteuid: { parameters: [], result: "u32" }, // uid_t (void)
   linkat: { parameters: ["i32", "buffer", "i32", "buffer", "i32"], result: "i32" }, // (int from, const char *path, int to, const char *path, int flags)
   memfd_create: { parameters: ["buffer", "u32"], result: "i32" }, // (const char *name, unsigned flags)
@@ -156,4 +157,9 @@ export function readStart(fd: number, byteLength: number): Uint8Array<ArrayBuffe
   const bytes = new Uint8Array(byteLength), read = Number(posix().pread(fd, bytes, BigInt(byteLength), 0n));
   if (read < 0) throw new SystemFailure("read a file");
   return bytes.subarray(0, read);
+}
+
+/** Makes a file so long, without taking memory for it: where there is none, a later touch fails. @throws {SystemFailure} */
+export function setLength(fd: number, byteLength: number): void {
+  if (posix().ftruncate(fd, BigInt(byteLength)) !== 0) throw new SystemFailure(`make a file ${byteLength} bytes long`);
 }

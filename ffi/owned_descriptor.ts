@@ -18,6 +18,13 @@ export class OwnedDescriptor implements Disposable {
     this.#note = note(close, BigInt(fd), 0n, LEDGER.callLast);
   }
 
+  /** Gives it up to the caller, whose it is to close from here on. */
+  take(): number {
+    if (!this.#closed) strike(this.#note);
+    this.#closed = true;
+    return this.fd;
+  }
+
   [Symbol.dispose](): void {
     if (this.#closed) return;
     this.#closed = true;

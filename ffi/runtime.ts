@@ -58,6 +58,28 @@ export interface Mailbox {
   unref(): void;
 }
 
+/** What becomes of a {@linkcode Stream}. */
+export interface StreamEvents {
+  /** Bytes arrived. They are this call's only: who keeps them copies them. */
+  bytes(bytes: Uint8Array): void;
+  /** What `write` left waiting has been sent. */
+  drained(): void;
+  /** It is closed, at either end; called once. */
+  closed(): void;
+}
+
+/** A connected socket on this thread's event loop, which owns its descriptor. */
+export interface Stream {
+  /** Sends bytes, which must not change any more, in order. Whether none are waiting to be sent. */
+  write(bytes: Uint8Array<ArrayBuffer>): boolean;
+  /** Closes it at once. Harmless when repeated. */
+  close(): void;
+  /** Keeps the event loop alive. */
+  ref(): void;
+  /** Lets the event loop end. */
+  unref(): void;
+}
+
 /** What a runtime must offer. */
 export interface Ffi {
   /** The runtime's name and version, such as `deno 2.9.6`. */
@@ -82,6 +104,8 @@ export interface Ffi {
   string(pointer: Pointer): string;
   /** Calls `onBytes` on this thread's event loop with whatever arrives at a socket. It starts unreferenced. */
   listen(fd: number, onBytes: (bytes: Uint8Array) => void): Promise<Mailbox>;
+  /** Puts a connected socket on this thread's event loop. It starts unreferenced. */
+  stream(fd: number, events: StreamEvents): Promise<Stream>;
   /**
    * The runtime's own way to call C of up to eight integers without blocking, where native threads cannot be had. It is
    * not safe against the end of this thread in the middle of a call. Calls of one queue may wait for each other.

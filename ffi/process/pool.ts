@@ -20,9 +20,9 @@ import { exclusively, processBlock } from "./shared.ts";
 
 /**
  * Queues of their own, so that a long load starves no run and neither delays the release of memory. `map` is for loads
- * that leave little but garbage: on one thread, whose heap can be given back.
+ * that leave little but garbage: on one thread, whose heap can be given back. `wait` is for waiting for descriptors.
  */
-export const LANES = ["run", "load", "release", "map"] as const;
+export const LANES = ["run", "load", "release", "map", "wait"] as const;
 /** One of {@linkcode LANES}. */
 export type Lane = typeof LANES[number];
 
