@@ -25,6 +25,7 @@ export {
   OrtError,
   type OrtErrorCode,
   SystemError,
+  WorkerError,
 } from "./src/errors.ts";
 export type { SharedMemoryCapabilities } from "./src/memory/shared_memory_capabilities.ts";
 export { type Capabilities, capabilities } from "./src/ort/capabilities.ts";

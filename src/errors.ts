@@ -73,6 +73,14 @@ export type ErrorCode =
   | "REGION_UNREACHABLE"
   | "REGION_INVALID"
   | "REGION_FULL"
+  | "WORKER_UNAVAILABLE"
+  | "WORKER_DIED"
+  | "WORKER_TIMEOUT"
+  | "WORKER_BUSY"
+  | "WORKER_PROTOCOL"
+  | "WORKER_RUNNING"
+  | "UNKNOWN_MODEL"
+  | "SOCKET_PATH"
   | OrtErrorCode;
 
 type WithCode<E extends Error> = E & { readonly code: ErrorCode };
@@ -201,4 +209,21 @@ export class MemoryError extends NativeError {
     this.neededBytes = options.neededBytes;
     this.availableBytes = options.availableBytes;
   }
+}
+
+/**
+ * A model worker cannot be reached, died, is too slow or too busy, or speaks another protocol.
+ *
+ * @example
+ * ```ts
+ * import { WorkerError } from "@coload/onnx";
+ * import { ModelClient } from "@coload/onnx/client";
+ *
+ * const error = await ModelClient.connect("/tmp/no-worker.sock").catch((error: unknown) => error);
+ * console.log(error instanceof WorkerError && error.code); // WORKER_UNAVAILABLE
+ * ```
+ */
+export class WorkerError extends NativeError {
+  /** The class's name. */
+  override readonly name: string = "WorkerError";
 }

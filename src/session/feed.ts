@@ -15,10 +15,13 @@ import { valueOf } from "./tensor_value.ts";
 /** Larger heap tensors are lent to a synchronous run instead of copied. */
 export const LEND_FROM = 1 << 16;
 
+/** What may be fed: as a session, or a worker's model, knows it. */
+export type Feedable = Pick<SessionCore, "inputs" | "overridable">;
+
 const list = (ports: readonly Port[]): string => ports.map(({ name, info }) => `${name} (${info.dtype})`).join(", ");
 
 /** Says what is wrong with a feed that is no tensor. @throws {TypeError} MISSING_FEED, UNKNOWN_FEED or INVALID_ARGUMENT */
-export function refuseFeed(core: SessionCore, name: string, port: Port | undefined, found: unknown): never {
+export function refuseFeed(core: Feedable, name: string, port: Port | undefined, found: unknown): never {
   if (port === undefined) {
     throw typeError("UNKNOWN_FEED", `Cannot feed "${name}": the model's inputs are ${list(core.inputs)}`);
   }
@@ -30,7 +33,7 @@ export function refuseFeed(core: SessionCore, name: string, port: Port | undefin
 }
 
 /** @throws {TypeError} UNKNOWN_FEED for a key that is neither an input nor an initializer that may be replaced */
-export function refuseUnknownFeeds(core: SessionCore, feeds: Feeds): void {
+export function refuseUnknownFeeds(core: Feedable, feeds: Feeds): void {
   for (const name of Object.keys(feeds)) {
     const known = (port: Port): boolean => port.name === name;
     if (!core.inputs.some(known) && !core.overridable.some(known)) refuseFeed(core, name, undefined, undefined);

@@ -48,6 +48,9 @@ export let makeSession: (
   reference: Reference,
 ) => InferenceSession;
 
+/** What this thread knows of a session's native one. It must not be disposed of meanwhile. For the executors of a worker. */
+export let coreOf: (session: InferenceSession) => SessionCore;
+
 const dropped = new FinalizationRegistry<Reference>((reference) => reference.dropped());
 
 /**
@@ -95,6 +98,7 @@ export class InferenceSession implements Model, Disposable, AsyncDisposable {
   }
 
   static {
+    coreOf = (session) => session.#core;
     makeSession = (core, held, reference) => new InferenceSession(core, held, reference);
   }
 

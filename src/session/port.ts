@@ -1,4 +1,4 @@
-import { rangeError } from "../errors.ts";
+import { rangeError, typeError } from "../errors.ts";
 import type { ValueInfo } from "../ort/type_info.ts";
 import { type DType, DTYPES, elementByteLength, onnxElementType } from "../tensor/dtype.ts";
 import type { Extent } from "./expected_extents.ts";
@@ -59,4 +59,20 @@ export function checkShape(port: Port, shape: readonly number[]): void {
   if (matchesShape(port, shape)) return;
   const wanted = `[${port.info.shape.map((size) => size === -1 ? "?" : size).join(", ")}]`;
   throw rangeError("INVALID_SHAPE", `Cannot feed "${port.name}": shape ${wanted} wanted, [${shape.join(", ")}] found`);
+}
+
+/**
+ * The index of an output that is wanted by its name.
+ *
+ * @param index where it was found, if it was
+ * @throws {TypeError} UNKNOWN_OUTPUT, or NOT_A_TENSOR naming what it is
+ */
+export function outputIndex(outputs: readonly Port[], index: number | undefined, name: string): number {
+  if (index === undefined) {
+    const known = outputs.map((port) => port.name).join(", ");
+    throw typeError("UNKNOWN_OUTPUT", `Cannot fetch output "${name}": the model's outputs are ${known}`);
+  }
+  const { info, fetchable } = outputs[index]!;
+  if (fetchable) return index;
+  throw typeError("NOT_A_TENSOR", `Cannot fetch output "${name}": a tensor wanted, ${info.dtype} found`);
 }

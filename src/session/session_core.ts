@@ -1,6 +1,5 @@
 import { cstring } from "../../ffi/cstring.ts";
 import { ffi, type Pointer } from "../../ffi/mod.ts";
-import { typeError } from "../errors.ts";
 import type { OrtApi } from "../../ffi/onnxruntime.ts";
 import type { Handle } from "../handle.ts";
 import { Block } from "../memory/block.ts";
@@ -10,7 +9,7 @@ import type { StorageKind } from "../tensor/storage.ts";
 import { Frame } from "./frame.ts";
 import { type ArenaPolicy, IdleArena, makeRunOptions, releaseRunOptions, takeFirstPiece } from "./idle_arena.ts";
 import { MadePlace } from "./output_place.ts";
-import { describePort, type Port } from "./port.ts";
+import { describePort, outputIndex, type Port } from "./port.ts";
 
 const MAX_IDLE_FRAMES = 256, MAX_IDLE_BYTES = 4 << 20;
 
@@ -144,16 +143,7 @@ export class SessionCore {
 
   /** The output of this name. @throws {TypeError} UNKNOWN_OUTPUT, or NOT_A_TENSOR naming what it is */
   outputPort(name: string): number {
-    const index = this.outputIndex.get(name);
-    if (index === undefined) {
-      const known = this.outputs.map((port) => port.name).join(", ");
-      throw typeError("UNKNOWN_OUTPUT", `Cannot fetch output "${name}": the model's outputs are ${known}`);
-    }
-    const { info, fetchable } = this.outputs[index]!;
-    if (!fetchable) {
-      throw typeError("NOT_A_TENSOR", `Cannot fetch output "${name}": a tensor wanted, ${info.dtype} found`);
-    }
-    return index;
+    return outputIndex(this.outputs, this.outputIndex.get(name), name);
   }
 
   /** The place of an output that onnxruntime allocates. */
