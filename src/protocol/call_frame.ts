@@ -1,0 +1,300 @@
+import { typeError } from "../errors.ts";
+import type { Feeds } from "../session/run_options.ts";
+import { arrayOf, type NumericData, type NumericDType } from "../tensor/dtype.ts";
+import { HeapStorage, isTensor, shapeOf, type Storage, storageOf } from "../tensor/internal.ts";
+import { equalShapes } from "../tensor/shape.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import type { CallOptions, SequenceOptions } from "./call_options.ts";
+import {
+  type CallInput,
+  type CallOutput,
+  checkInputs,
+  describeInput,
+  describeOutput,
+  type Reachable,
+  selectOutputs,
+} from "./call_parts.ts";
+import type { ClientLane, Piece } from "./client_lane.ts";
+import {
+  describedByteLength,
+  HEAD_BYTE_LENGTH,
+  requestByteLength,
+  type RequestDescription,
+  writeRequest,
+} from "./description.ts";
+import { FLAG, PRIORITIES, SLOT, slotWord } from "./lane_layout.ts";
+import type { RemoteModel } from "./remote_model.ts";
+
+/** Room for the answer's description: dimensions of each output, and the words of an error. */
+const MOST_ANSWER_RANK = 16, ERROR_BYTES = 2048;
+
+const ALIGNMENT = 64;
+const aligned = (byteLength: number): number => Math.ceil(byteLength / ALIGNMENT) * ALIGNMENT;
+
+/** One request as it lies in the lane: the next one of the same shapes finds everything there, and only copies. */
+export class CallFrame {
+  readonly slot: number;
+  readonly model: RemoteModel;
+  readonly lane: ClientLane;
+  /** Tensors that were made for outputs, and are given back unless the result takes them. */
+  readonly fresh: Set<Tensor> = new Set();
+  #sequence: number;
+  #inputs: readonly CallInput[] = [];
+  #outputs: readonly CallOutput[] = [];
+  #isGiven = false;
+  readonly #at: number;
+  /** The request's description, inputs that are copied, and the answer's description. */
+  #piece: Piece | undefined;
+  #buffer: ArrayBuffer | undefined;
+  #requestBytes = 0;
+  #answerOffset = 0;
+  /** Outputs that are copied. */
+  #room: Piece | undefined;
+  #roomBuffer: ArrayBuffer | undefined;
+  #stream: SequenceOptions | undefined;
+  readonly #reading: Storage[] = [];
+  readonly #writing: Storage[] = [];
+
+  constructor(lane: ClientLane, slot: number, model: RemoteModel) {
+    this.lane = lane;
+    this.slot = slot;
+    this.model = model;
+    this.#at = slotWord(slot);
+    this.#sequence = this.word(SLOT.answered);
+  }
+
+  /** Which request of its slot it is. */
+  get sequence(): number {
+    return this.#sequence;
+  }
+
+  get outputs(): readonly CallOutput[] {
+    return this.#outputs;
+  }
+
+  /** Whether the outputs' tensors were given. */
+  get isGiven(): boolean {
+    return this.#isGiven;
+  }
+
+  /** Whether a request of these feeds and options is laid out as the last one was, but for the bytes. */
+  matches(feeds: Feeds, options: CallOptions | undefined): boolean {
+    const isOfItsOwn = options?.sequence !== undefined || this.#stream !== undefined ||
+      options?.outputStorage === "shared";
+    if (isOfItsOwn || typeof feeds !== "object" || feeds === null) return false;
+    let count = 0;
+    for (const name in feeds) {
+      const input = this.#inputs[count++], tensor = feeds[name]!;
+      if (input?.port.name !== name || input.encoded !== undefined || !isTensor(tensor)) return false;
+      if (tensor.dtype !== input.port.dtype || !equalShapes(shapeOf(tensor), input.shape)) return false;
+      const storage = storageOf(tensor);
+      if (storage !== input.shared && (input.shared !== undefined || storage.kind !== "heap")) return false;
+    }
+    return count > 0 && count === this.#inputs.length && this.#wantsSame(options?.outputs);
+  }
+
+  #wantsSame(wanted: CallOptions["outputs"]): boolean {
+    const outputs = this.#outputs, isGiven = this.#isGiven;
+    if (wanted === undefined) return !isGiven && outputs.length === this.model.fetchable;
+    if (Array.isArray(wanted)) {
+      return !isGiven && wanted.length === outputs.length && outputs.every(({ port }, i) => port.name === wanted[i]);
+    }
+    let count = 0;
+    for (const name in wanted) {
+      const output = outputs[count++];
+      if (output?.port.name !== name || output.target !== (wanted as Record<string, Tensor>)[name]) return false;
+    }
+    return isGiven && count === outputs.length;
+  }
+
+  /**
+   * Checks feeds and outputs, lays them out, copies them, and pins what the worker uses. When it throws,
+   * {@linkcode CallFrame.finish} is still due.
+   *
+   * @throws as `InferenceSession.run`; MemoryError MEMORY_BUDGET
+   */
+  prepare(feeds: Feeds, options: CallOptions | undefined, asynchronous: boolean, isReachable: Reachable): void {
+    if (!this.matches(feeds, options)) this.#layOut(feeds, options, asynchronous, isReachable);
+    for (const { port, data, shared, encoded } of this.#inputs) {
+      if (encoded !== undefined) continue;
+      const tensor = feeds[port.name]!, storage = storageOf(tensor);
+      storage.checkReadable();
+      if (shared !== undefined) {
+        storage.pinRead();
+        this.#reading.push(storage);
+      } else if (storage instanceof HeapStorage) {
+        storage.check();
+        storage.copyTo(data!);
+      } else {
+        (data as Uint8Array).set(storage.data(tensor.dtype) as Uint8Array);
+      }
+    }
+    for (const { target, shared } of this.#outputs) {
+      if (target === undefined) continue;
+      const storage = storageOf(target);
+      if (shared === undefined) {
+        storage.checkWritable();
+        storage.check();
+        continue;
+      }
+      storage.pinWrite();
+      this.#writing.push(storage);
+    }
+  }
+
+  /** Hands the request over. @param flags of `FLAG` */
+  submit(flags: number, options: CallOptions | undefined): void {
+    const { words } = this.lane, at = this.#at, stream = this.#stream;
+    words[at + SLOT.model] = this.model.description.index;
+    words[at + SLOT.flags] = stream === undefined ? flags : flags | FLAG.own;
+    if (stream !== undefined) words[at + SLOT.executor] = stream.id % 2 ** 31;
+    words[at + SLOT.priority] = PRIORITIES.indexOf(options?.priority ?? "normal");
+    words[at + SLOT.queueMs] = Math.min(2 ** 31 - 1, Math.ceil(options?.timeoutMs ?? 0));
+    this.#submit();
+  }
+
+  /** Asks for results that found no room, now that there is. @param flags of `FLAG` */
+  submitCollection(flags: number): void {
+    const { words } = this.lane, at = this.#at;
+    words[at + SLOT.flags] = flags | FLAG.collect | FLAG.own;
+    words[at + SLOT.executor] = words[at + SLOT.ranBy]!;
+    this.#submit();
+  }
+
+  #submit(): void {
+    const { words } = this.lane, at = this.#at, piece = this.#piece!;
+    this.#sequence = this.#sequence + 1 >>> 0;
+    words[at + SLOT.requestOffset] = piece.byteOffset;
+    words[at + SLOT.requestByteLength] = this.#requestBytes;
+    words[at + SLOT.answerOffset] = this.#answerOffset;
+    words[at + SLOT.answerCapacity] = piece.byteOffset + piece.byteLength - this.#answerOffset;
+    Atomics.store(words, at + SLOT.sequence, this.#sequence | 0);
+    this.lane.submit(this.slot);
+  }
+
+  /** A word of the slot. */
+  word(word: number): number {
+    return this.lane.words[this.#at + word]! >>> 0;
+  }
+
+  /** Says that nobody waits for the request any more. */
+  cancel(): void {
+    Atomics.store(this.lane.words, this.#at + SLOT.cancelled, this.#sequence | 0);
+  }
+
+  /** The answer's bytes, copied: the worker may change them. */
+  answer(): Uint8Array {
+    const start = this.#answerOffset - this.#piece!.byteOffset, room = this.#piece!.byteLength - start;
+    return new Uint8Array(this.#buffer!, start, Math.min(this.word(SLOT.answerByteLength), room)).slice();
+  }
+
+  /** An output's elements in the lane, of use until the next request. */
+  result({ port, byteOffset }: CallOutput, byteLength: number): NumericData {
+    const constructor = arrayOf(port.dtype as NumericDType), start = byteOffset - this.#room!.byteOffset;
+    return new constructor(this.#roomBuffer!, start, byteLength / constructor.BYTES_PER_ELEMENT);
+  }
+
+  /** An output's bytes, copied. */
+  resultBytes({ byteOffset }: CallOutput, byteLength: number): Uint8Array<ArrayBuffer> {
+    return new Uint8Array(this.#roomBuffer!, byteOffset - this.#room!.byteOffset, byteLength).slice();
+  }
+
+  /** Makes room for outputs of these sizes, in place of the room that there is. @throws {MemoryError} MEMORY_BUDGET */
+  makeRoom(byteLengths: readonly number[]): void {
+    this.#outputs.forEach((output, i) => output.capacity = Math.max(output.capacity, byteLengths[i]!));
+    this.#allocateRoom();
+    this.#describe();
+  }
+
+  /** Lets go of what the request used, and of what was made for it and not taken. */
+  finish(): void {
+    while (this.#reading.length > 0) this.#reading.pop()!.unpinRead();
+    while (this.#writing.length > 0) this.#writing.pop()!.unpinWrite();
+    if (this.fresh.size === 0) return;
+    for (const tensor of this.fresh) tensor[Symbol.dispose]();
+    this.fresh.clear();
+  }
+
+  /** Bytes of the lane that it keeps. */
+  get heldBytes(): number {
+    return (this.#piece?.byteLength ?? 0) + (this.#room?.byteLength ?? 0);
+  }
+
+  /** Gives its memory back. Its last request is answered. */
+  dispose(): void {
+    if (this.#piece) this.lane.free(this.#piece);
+    if (this.#room) this.lane.free(this.#room);
+    this.#piece = this.#room = undefined;
+  }
+
+  #layOut(feeds: Feeds, options: CallOptions | undefined, asynchronous: boolean, isReachable: Reachable): void {
+    this.#inputs = this.#outputs = []; // whatever fails from here on: the next request is laid out anew
+    this.#stream = options?.sequence;
+    const omitted = this.#stream === undefined ? [] : this.model.description.state;
+    const inputs = checkInputs(this.model, feeds, isReachable, omitted);
+    const outputs = selectOutputs(this.model, options, asynchronous, isReachable, this.fresh);
+    if (outputs.length === 0) throw typeError("INVALID_ARGUMENT", "Cannot run: no output to compute is named");
+    this.#isGiven = options?.outputs !== undefined && !Array.isArray(options.outputs);
+    this.#allocate(inputs, outputs);
+    this.#inputs = inputs;
+    this.#outputs = outputs;
+    this.#allocateRoom();
+    this.#describe();
+  }
+
+  #allocate(inputs: readonly CallInput[], outputs: readonly CallOutput[]): void {
+    const shapes = outputs.map(() => ({ shape: new Array<number>(MOST_ANSWER_RANK) }));
+    const answerBytes = Math.max(ERROR_BYTES, HEAD_BYTE_LENGTH + describedByteLength(shapes));
+    this.#requestBytes = requestByteLength(this.#request(inputs, outputs));
+    const inputBytes = inputs.reduce((sum, { byteLength, shared }) => sum + (shared ? 0 : aligned(byteLength)), 0);
+    this.#piece = this.#reallocate(this.#piece, aligned(this.#requestBytes) + inputBytes + aligned(answerBytes));
+    this.#buffer = this.lane.view(this.#piece);
+    const start = this.#piece.byteOffset;
+    let at = start + aligned(this.#requestBytes);
+    for (const input of inputs) {
+      if (input.shared !== undefined) continue;
+      input.byteOffset = at;
+      if (input.encoded !== undefined) new Uint8Array(this.#buffer, at - start).set(input.encoded);
+      else {
+        const constructor = arrayOf(input.port.dtype as NumericDType);
+        input.data = new constructor(this.#buffer, at - start, input.byteLength / constructor.BYTES_PER_ELEMENT);
+      }
+      at += aligned(input.byteLength);
+    }
+    this.#answerOffset = at;
+  }
+
+  /** A piece of so many bytes: the one that there is, if it is not much too large. */
+  #reallocate(piece: Piece | undefined, byteLength: number): Piece {
+    if (piece !== undefined && piece.byteLength >= byteLength && piece.byteLength <= 4 * byteLength) return piece;
+    if (piece !== undefined) this.lane.free(piece);
+    if (piece === this.#piece) this.#piece = undefined;
+    else this.#room = undefined;
+    return this.lane.allocate(byteLength);
+  }
+
+  #allocateRoom(): void {
+    const total = this.#outputs.reduce((sum, { shared, capacity }) => sum + (shared ? 0 : aligned(capacity)), 0);
+    this.#room = this.#reallocate(this.#room, Math.max(ALIGNMENT, total));
+    this.#roomBuffer = this.lane.view(this.#room);
+    let at = this.#room.byteOffset;
+    for (const output of this.#outputs) {
+      if (output.shared !== undefined) continue;
+      output.byteOffset = at;
+      at += aligned(output.capacity);
+    }
+  }
+
+  #request(inputs: readonly CallInput[], outputs: readonly CallOutput[]): RequestDescription {
+    const stream = this.#stream;
+    return {
+      inputs: inputs.map(describeInput),
+      outputs: outputs.map(describeOutput),
+      sequence: stream && { id: stream.id, start: stream.start ?? false, end: stream.end ?? false },
+    };
+  }
+
+  #describe(): void {
+    writeRequest(new Uint8Array(this.#buffer!), this.#request(this.#inputs, this.#outputs));
+  }
+}

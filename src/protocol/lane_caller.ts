@@ -1,0 +1,338 @@
+import { clearTimeout, setTimeout } from "node:timers";
+import { WorkerError } from "../errors.ts";
+import { unlessAborted } from "../ort/unless_aborted.ts";
+import type { Feeds } from "../session/run_options.ts";
+import type { Tensors } from "../session/tensors.ts";
+import { type CallOptions, type CallSyncOptions, checkCallOptions } from "./call_options.ts";
+import { CallFrame } from "./call_frame.ts";
+import { collectOutputs, readOutputs } from "./call_result.ts";
+import type { ClientLane } from "./client_lane.ts";
+import { decodeJson } from "./frames.ts";
+import { ANSWER, FLAG, SLOT, SLOTS } from "./lane_layout.ts";
+import { remoteError } from "./remote_error.ts";
+import type { RemoteModel } from "./remote_model.ts";
+
+/** Requests in flight that the event loop waits for; one slot is left for a synchronous one. */
+const MOST_WAITING = SLOTS - 1;
+/** Bytes of the lane that requests which are over keep for the next ones. */
+const MOST_IDLE_BYTES = 64 << 20;
+/** Looking for an answer: at most so many ms, and so many times what a run took as a rule. */
+const MOST_LOOK_MS = 0.3, LOOK_FACTOR = 1.5, LEAST_LOOK_MS = 0.02;
+/** How long a synchronous call sleeps at a time, and how often it looks after the worker, in ms. */
+const SLEEP_MS = 20, LOOK_AFTER_MS = 60;
+
+/** What a lane needs of the connection that it belongs to. */
+export interface LaneConnection {
+  /** Asks the worker to stop a request. */
+  cancel(slot: number, sequence: number): void;
+  /** Whether the worker is gone, by a look at the connection. */
+  isGone(): boolean;
+  /** Keeps the event loop alive, or lets it end. */
+  hold(isBusy: boolean): void;
+}
+
+/** A request that the event loop waits for. */
+interface Waiting {
+  readonly frame: CallFrame;
+  /** The answer is there, or none will be. */
+  resolve(): void;
+  reject(error: unknown): void;
+}
+
+const notRun = new WeakSet<object>();
+
+/** The same error, of a request that the worker never took. */
+function notRunError({ code, message, cause }: WorkerError): WorkerError {
+  const error = new WorkerError(code, message, { cause });
+  notRun.add(error);
+  return error;
+}
+
+/** Whether a request that failed so cannot have run, and may be sent again. */
+export function neverRan(error: unknown): boolean {
+  if (!(error instanceof WorkerError)) return false;
+  return error.code === "WORKER_UNAVAILABLE" || error.code === "WORKER_BUSY" || notRun.has(error);
+}
+
+/** Codes that say that the worker cannot open a region, and did not run the request. */
+const UNREACHABLE: readonly unknown[] = ["REGION_NOT_FOUND", "REGION_UNREACHABLE", "REGION_FORBIDDEN", "REGION_FULL"];
+
+/** Runs a worker's models by way of a lane. */
+export class LaneCaller {
+  readonly #lane: ClientLane;
+  readonly #connection: LaneConnection;
+  readonly #waiting = new Map<number, Waiting>();
+  /** Requests that nobody waits for any more, and that the worker has not answered yet. */
+  readonly #abandoned = new Set<CallFrame>();
+  /** Frames without a request, those used last at the end. */
+  readonly #idle: CallFrame[] = [];
+  #idleBytes = 0;
+  readonly #queue: (() => void)[] = [];
+  readonly #unreachable = new Set<string>();
+  /** By the number of the model, what a run takes as a rule, in ms. */
+  readonly #runMs: number[] = [];
+  #failure: WorkerError | undefined;
+
+  constructor(lane: ClientLane, connection: LaneConnection) {
+    this.#lane = lane;
+    this.#connection = connection;
+  }
+
+  /** Whether the worker takes no more requests. */
+  get isDraining(): boolean {
+    return this.#failure === undefined && this.#lane.isDraining;
+  }
+
+  /** How many requests are in flight. */
+  get inFlight(): number {
+    return this.#waiting.size;
+  }
+
+  readonly #isReachable = (region: string): boolean => !this.#unreachable.has(region);
+
+  /** Runs a model while the event loop goes on. @throws as `InferenceSession.run` rejects, and WorkerError */
+  async run(model: RemoteModel, feeds: Feeds, options: CallOptions | undefined): Promise<Tensors> {
+    if (options !== undefined) checkCallOptions(options);
+    options?.signal?.throwIfAborted();
+    const deadline = options?.timeoutMs === undefined ? Infinity : performance.now() + options.timeoutMs;
+    while (this.#waiting.size >= MOST_WAITING && this.#failure === undefined) {
+      await unlessAborted(this.#turn(), options?.signal);
+    }
+    this.#checkOpen();
+    const frame = this.#takeFrame(model, feeds, options);
+    let isAbandoned = false;
+    try {
+      for (;;) {
+        this.#prepare(frame, feeds, options, true);
+        frame.submit(FLAG.bell, options);
+        await this.#answered(frame, options, deadline).catch((error) => {
+          isAbandoned = this.#failure === undefined;
+          throw error;
+        });
+        if (frame.word(SLOT.status) === ANSWER.kept) {
+          frame.makeRoom(readOutputs(frame).map(({ byteLength }) => byteLength));
+          frame.submitCollection(FLAG.bell);
+          await this.#answered(frame, options, deadline).catch((error) => {
+            isAbandoned = this.#failure === undefined;
+            throw error;
+          });
+        }
+        const tensors = this.#conclude(frame, feeds, options);
+        if (tensors !== undefined) return tensors;
+      }
+    } finally {
+      if (isAbandoned) this.#abandon(frame);
+      else this.#giveFrame(frame);
+      this.#queue.shift()?.();
+    }
+  }
+
+  /** Runs a model while this thread waits. @throws as `InferenceSession.runSync`, and WorkerError */
+  runSync(model: RemoteModel, feeds: Feeds, options: CallSyncOptions | undefined, timeoutMs: number): Tensors {
+    if (options !== undefined) checkCallOptions(options);
+    this.#checkOpen();
+    const frame = this.#takeFrame(model, feeds, options);
+    let isAbandoned = false;
+    try {
+      for (;;) {
+        this.#prepare(frame, feeds, options, false);
+        isAbandoned = true;
+        frame.submit(0, options);
+        this.#awaitAnswer(frame, timeoutMs);
+        if (frame.word(SLOT.status) === ANSWER.kept) {
+          frame.makeRoom(readOutputs(frame).map(({ byteLength }) => byteLength));
+          frame.submitCollection(0);
+          this.#awaitAnswer(frame, timeoutMs);
+        }
+        isAbandoned = false;
+        const tensors = this.#conclude(frame, feeds, options);
+        if (tensors !== undefined) return tensors;
+      }
+    } finally {
+      if (isAbandoned && this.#failure === undefined) this.#abandon(frame);
+      else this.#giveFrame(frame);
+    }
+  }
+
+  /** Looks which requests are answered. For when the doorbell rang. */
+  heard(): void {
+    this.#lane.heard();
+    for (const [slot, { frame, resolve }] of this.#waiting) {
+      if (!this.#lane.isAnswered(slot, frame.sequence)) continue;
+      this.#waiting.delete(slot);
+      resolve();
+    }
+    this.#settleAbandoned();
+    if (this.#waiting.size === 0) this.#connection.hold(false);
+  }
+
+  /** Ends all that is in flight: the worker is gone. */
+  fail(error: WorkerError): void {
+    if (this.#failure !== undefined) return;
+    this.#failure = error;
+    for (const [slot, { reject }] of this.#waiting) {
+      const neverRan = this.#lane.withdraw(slot); // while the memory is still there
+      reject(neverRan ? notRunError(error) : error);
+    }
+    this.#waiting.clear();
+    this.#abandoned.forEach((frame) => frame.finish());
+    this.#abandoned.clear();
+    this.#queue.splice(0).forEach((turn) => turn());
+    this.#connection.hold(false);
+  }
+
+  #checkOpen(): void {
+    if (this.#failure) throw notRunError(this.#failure);
+    if (this.#lane.isDraining) throw new WorkerError("WORKER_UNAVAILABLE", "The worker takes no more requests");
+  }
+
+  #turn(): Promise<void> {
+    return new Promise((resolve) => this.#queue.push(resolve));
+  }
+
+  #prepare(frame: CallFrame, feeds: Feeds, options: CallOptions | undefined, asynchronous: boolean): void {
+    frame.prepare(feeds, options, asynchronous, this.#isReachable);
+  }
+
+  #answered(frame: CallFrame, options: CallOptions | undefined, deadline: number): Promise<void> {
+    if (this.#waiting.size === 0) this.#connection.hold(true);
+    const signal = options?.signal;
+    if (signal === undefined && deadline === Infinity) {
+      return new Promise((resolve, reject) => this.#waiting.set(frame.slot, { frame, resolve, reject }));
+    }
+    return new Promise((resolve, reject) => {
+      const done = (): void => {
+        signal?.removeEventListener("abort", abort);
+        clearTimeout(timer);
+      };
+      const giveUp = (reason: unknown): void => {
+        done();
+        this.#waiting.delete(frame.slot);
+        if (this.#waiting.size === 0) this.#connection.hold(false);
+        reject(reason);
+      };
+      const abort = (): void => giveUp(signal!.reason);
+      const late = (): void => giveUp(new WorkerError("WORKER_TIMEOUT", `No answer within ${options!.timeoutMs} ms`));
+      const timer = deadline === Infinity
+        ? undefined
+        : setTimeout(late, Math.min(2 ** 31 - 1, Math.max(0, deadline - performance.now())));
+      signal?.addEventListener("abort", abort);
+      this.#waiting.set(frame.slot, {
+        frame,
+        resolve() {
+          done();
+          resolve();
+        },
+        reject(error) {
+          done();
+          reject(error);
+        },
+      });
+      if (signal?.aborted) abort();
+    });
+  }
+
+  #awaitAnswer(frame: CallFrame, timeoutMs: number): void {
+    const { slot, sequence, model } = frame, lane = this.#lane, ms = this.#runMs[model.description.index] ?? 0;
+    if (lane.look(slot, sequence, Math.min(MOST_LOOK_MS, Math.max(LEAST_LOOK_MS, ms * LOOK_FACTOR)))) return;
+    const start = performance.now();
+    for (let lookedAt = start;;) {
+      lane.sleep(slot, sequence, Math.min(SLEEP_MS, timeoutMs));
+      if (lane.isAnswered(slot, sequence)) return;
+      const now = performance.now();
+      if (now - start >= timeoutMs) {
+        throw new WorkerError("WORKER_TIMEOUT", `No answer within ${timeoutMs} ms`);
+      }
+      if (now - lookedAt < LOOK_AFTER_MS) continue;
+      lookedAt = now;
+      if (this.#connection.isGone()) {
+        const died = new WorkerError("WORKER_DIED", "The worker died while it may have run the request");
+        this.fail(died);
+        throw died;
+      }
+    }
+  }
+
+  /** Makes tensors of an answer; `undefined` where the request has to be laid out and sent again, which did not run. */
+  #conclude(frame: CallFrame, feeds: Feeds, options: CallOptions | undefined): Tensors | undefined {
+    const { index } = frame.model.description, runMs = frame.word(SLOT.runMicros) / 1000;
+    this.#runMs[index] = (this.#runMs[index] ?? runMs) * 0.9 + runMs * 0.1;
+    if (frame.word(SLOT.status) === ANSWER.done) {
+      return collectOutputs(frame, readOutputs(frame), options?.outputStorage ?? "heap");
+    }
+    const error = remoteError(decodeJson(frame.answer()));
+    if (UNREACHABLE.includes((error as { code?: unknown }).code) && this.#noteUnreachable(feeds, options)) {
+      frame.finish();
+      return undefined;
+    }
+    throw error;
+  }
+
+  /** Notes that the worker cannot open the regions of these tensors: they are copied from here on. Whether there are any. */
+  #noteUnreachable(feeds: Feeds, options: CallOptions | undefined): boolean {
+    const before = this.#unreachable.size, wanted = options?.outputs;
+    const given = wanted === undefined || Array.isArray(wanted) ? [] : Object.values(wanted);
+    for (const tensor of [...Object.values(feeds), ...given]) {
+      if (tensor.storage === "shared") this.#unreachable.add(tensor.ref.region);
+    }
+    return this.#unreachable.size > before;
+  }
+
+  #takeFrame(model: RemoteModel, feeds: Feeds, options: CallOptions | undefined): CallFrame {
+    const idle = this.#idle;
+    for (let i = idle.length - 1, tries = 0; i >= 0 && tries < 8; i--) {
+      const frame = idle[i]!;
+      if (frame.model !== model) continue;
+      tries++;
+      if (!frame.matches(feeds, options)) continue;
+      idle.splice(i, 1);
+      this.#idleBytes -= frame.heldBytes;
+      return frame;
+    }
+    if (this.#abandoned.size > 0) this.#settleAbandoned();
+    let slot = this.#lane.takeSlot();
+    while (slot === undefined && idle.length > 0) {
+      this.#evict();
+      slot = this.#lane.takeSlot();
+    }
+    if (slot !== undefined) return new CallFrame(this.#lane, slot, model);
+    throw new WorkerError("WORKER_BUSY", `Cannot run: ${SLOTS} requests of this client are in flight or given up`);
+  }
+
+  #giveFrame(frame: CallFrame): void {
+    frame.finish();
+    this.#idle.push(frame);
+    this.#idleBytes += frame.heldBytes;
+    while (this.#idleBytes > MOST_IDLE_BYTES && this.#idle.length > 0) this.#evict();
+  }
+
+  #evict(): void {
+    const frame = this.#idle.shift()!;
+    this.#idleBytes -= frame.heldBytes;
+    frame.dispose();
+    this.#lane.giveSlot(frame.slot);
+  }
+
+  /** Has the worker stop a request, and keeps its memory until the worker has let go of it. */
+  #abandon(frame: CallFrame): void {
+    frame.cancel();
+    this.#abandoned.add(frame);
+    this.#connection.cancel(frame.slot, frame.sequence);
+  }
+
+  #settleAbandoned(): void {
+    for (const frame of this.#abandoned) {
+      if (!this.#lane.isAnswered(frame.slot, frame.sequence)) continue;
+      this.#abandoned.delete(frame);
+      if (frame.word(SLOT.status) === ANSWER.kept) { // has it thrown away, as there is still no room
+        frame.submitCollection(FLAG.bell);
+        this.#abandoned.add(frame);
+      } else {
+        frame.finish();
+        frame.dispose();
+        this.#lane.giveSlot(frame.slot);
+        this.#queue.shift()?.();
+      }
+    }
+  }
+}
