@@ -1,0 +1,108 @@
+import { ffi, type Pointer } from "../../../ffi/mod.ts";
+import { describeTensorValue, tensorData, tensorStrings } from "../../ort/value.ts";
+import { NativeError, rangeError } from "../../errors.ts";
+import { dtypeName } from "../../ort/type_info.ts";
+import { answerByteLength, PLACE, type TensorDescription, writeAnswer } from "../../protocol/description.ts";
+import { ANSWER, SLOT, slotWord } from "../../protocol/lane_layout.ts";
+import { encodeTensor } from "../../tensor/bytes.ts";
+import { dtypeOfOnnx, elementByteLength } from "../../tensor/dtype.ts";
+import { equalShapes } from "../../tensor/shape.ts";
+import type { LaneView } from "./lane_view.ts";
+import type { Plan, PlannedOutput } from "./plan.ts";
+
+/** An output's value as one request has it. */
+export interface ComputedOutput {
+  readonly elementType: number;
+  readonly shape: readonly number[];
+  readonly byteLength: number;
+  /** Writes its bytes, all of them; undefined where C wrote them at their place. */
+  readonly write: ((target: Uint8Array) => void) | undefined;
+}
+
+/** The same in memory of its own, for as long as it is wanted. */
+export function copied(output: ComputedOutput): ComputedOutput {
+  const bytes = new Uint8Array(output.byteLength);
+  output.write!(bytes);
+  return { ...output, write: (target) => target.set(bytes) };
+}
+
+/** What a value holds; an empty optional is nothing. @throws {NativeError} UNSUPPORTED */
+export function readOutput({ port }: PlannedOutput, value: Pointer): ComputedOutput | undefined {
+  const found = describeTensorValue(value);
+  if (found === undefined) return undefined;
+  const { elementType, shape, size } = found, dtype = dtypeOfOnnx(elementType);
+  if (dtype === undefined) {
+    const what = `a tensor of ${dtypeName(elementType)}`;
+    throw new NativeError("UNSUPPORTED", `Cannot fetch output "${port.name}": ${port.dtype} wanted, ${what} found`);
+  }
+  if (dtype === "string") {
+    const bytes = encodeTensor("string", shape, tensorStrings(value, size)), { length } = bytes;
+    return { elementType, shape, byteLength: length, write: (target) => target.set(bytes) };
+  }
+  const byteLength = size * elementByteLength(dtype), data = size > 0 ? tensorData(value) : null;
+  const write = (target: Uint8Array): void => {
+    if (data !== null) target.set(new Uint8Array(ffi.view(data, byteLength)));
+  };
+  return { elementType, shape, byteLength, write };
+}
+
+const STRING = 8;
+
+/** Where an output goes, and whether there is room. */
+function placed(output: PlannedOutput, computed: ComputedOutput | undefined): TensorDescription {
+  const { index, target, part, port } = output;
+  if (part !== undefined && !equalShapes(computed?.shape, target.shape)) {
+    const message = `Cannot write output "${port.name}": shape [${computed?.shape.join(", ")}] wanted, ` +
+      `[${target.shape.join(", ")}] found`;
+    throw rangeError("INVALID_SHAPE", message);
+  }
+  if (computed === undefined) {
+    return { port: index, elementType: 0, shape: [], place: PLACE.none, byteOffset: 0, byteLength: 0 };
+  }
+  const { elementType, shape, byteLength } = computed, isString = elementType === STRING;
+  const fits = part !== undefined || (target.place !== PLACE.none && byteLength <= target.byteLength);
+  const place = part !== undefined ? PLACE.region : !fits ? PLACE.none : isString ? PLACE.encoded : PLACE.lane;
+  return { port: index, elementType, shape, place, byteOffset: target.byteOffset, byteLength };
+}
+
+function write(lane: LaneView, { part, target }: PlannedOutput, { write, byteLength }: ComputedOutput): void {
+  if (write === undefined) return;
+  const memory = part === undefined ? lane.view(target.byteOffset, byteLength) : ffi.view(part.pointer, byteLength);
+  write(new Uint8Array(memory));
+}
+
+/**
+ * Brings outputs to their places and describes them, or says that some found no room.
+ *
+ * @returns the answer's status and bytes
+ */
+export function deliver(
+  lane: LaneView,
+  slot: number,
+  plan: Plan,
+  computed: readonly (ComputedOutput | undefined)[],
+): { readonly status: number; readonly answerByteLength: number } {
+  const tensors = plan.outputs.map((output, position) => placed(output, computed[position]));
+  const isKept = tensors.some(({ place, byteLength }) => place === PLACE.none && byteLength > 0);
+  if (!isKept) {
+    tensors.forEach(({ place, byteLength }, position) => {
+      if (place !== PLACE.none && byteLength > 0) write(lane, plan.outputs[position]!, computed[position]!);
+    });
+  }
+  return { status: isKept ? ANSWER.kept : ANSWER.done, answerByteLength: describe(lane, slot, tensors) };
+}
+
+/** Writes an answer's description. @throws {NativeError} UNSUPPORTED where the client left no room for it */
+function describe(lane: LaneView, slot: number, tensors: readonly TensorDescription[]): number {
+  const at = slotWord(slot), byteLength = answerByteLength(tensors), capacity = lane.words[at + SLOT.answerCapacity]!;
+  const byteOffset = lane.words[at + SLOT.answerOffset]!;
+  if (byteLength > capacity || !lane.contains(byteOffset, byteLength)) {
+    const message = `Cannot answer: ${byteLength} bytes of room wanted, ${capacity} found`;
+    throw new NativeError("UNSUPPORTED", message);
+  }
+  const bytes = new Uint8Array(byteLength);
+  writeAnswer(bytes, tensors);
+  new Uint8Array(lane.view(byteOffset, byteLength)).set(bytes);
+  lane.words[at + SLOT.answerRevision]!++;
+  return byteLength;
+}

@@ -1,0 +1,282 @@
+import { WorkerError } from "../../errors.ts";
+import { models as registry } from "../../registry/model_registry.ts";
+import { errorMessage, remoteError } from "../../protocol/remote_error.ts";
+import { ANSWER, FLAG, SLOT, SLOTS, slotWord } from "../../protocol/lane_layout.ts";
+import { Board, clock, type Entry } from "../board.ts";
+import { Statistics } from "../statistics.ts";
+import { type ComputedOutput, copied, deliver } from "./answer.ts";
+import type { Batch } from "./batch.ts";
+import { Dispatcher, type Work } from "./dispatcher.ts";
+import type { LaneView } from "./lane_view.ts";
+import type { FromExecutor, ToExecutor } from "./messages.ts";
+import type { Plan } from "./plan.ts";
+import { ServedModel } from "./served_model.ts";
+import { type KeptResults, runSingle } from "./single.ts";
+
+/** For how long an executor goes on without a turn of its event loop, in ms. */
+const TURN_MS = 50;
+
+/** A request that can be run. */
+interface Ready {
+  readonly entry: Entry;
+  readonly lane: LaneView;
+  readonly plan: Plan;
+}
+
+type Load = Extract<ToExecutor, { kind: "load" }>;
+type Start = Extract<ToExecutor, { kind: "start" }>;
+
+/** Runs what clients ask for, on a thread of its own. Its event loop has a turn whenever the worker wants one. */
+export class Executor {
+  readonly #index: number;
+  readonly #board: Board;
+  readonly #statistics: Statistics;
+  readonly #models: (ServedModel | undefined)[] = [];
+  readonly #dispatcher: Dispatcher;
+  readonly #tell: (message: FromExecutor) => void;
+  /** Results that found no room, by the place of their request. */
+  readonly #kept = new Map<number, KeptResults & { readonly generation: number }>();
+  #control = -1;
+
+  constructor(start: Start, tell: (message: FromExecutor) => void) {
+    this.#index = start.index;
+    this.#board = new Board(start.board);
+    this.#statistics = new Statistics(start.statistics);
+    this.#dispatcher = new Dispatcher(start, this.#board, this.#statistics, this.#models);
+    this.#tell = tell;
+  }
+
+  /** Does what the worker says. */
+  async receive(message: Exclude<ToExecutor, Start>): Promise<void> {
+    if (message.kind === "settings") this.#dispatcher.set(message.model, message.settings);
+    else if (message.kind === "load") await this.#load(message);
+    else if (message.kind === "unload") this.#unload(message);
+    else if (message.kind === "proven") this.#prove(message);
+    else if (message.kind === "refuse") this.#dispatcher.refuseAll(message.model, remoteError(message.error));
+  }
+
+  #prove({ model, epoch, key, isJoinable }: Extract<ToExecutor, { kind: "proven" }>): void {
+    const served = this.#models[model];
+    if (served?.epoch === epoch) served.joining?.prove(key, isJoinable);
+  }
+
+  async #load(message: Load): Promise<void> {
+    const { model, epoch, path, options, settings } = message;
+    try {
+      const served = new ServedModel(await registry.load(path, options), message, this.#tell);
+      this.#models[model]?.[Symbol.dispose]();
+      this.#models[model] = served;
+      this.#dispatcher.set(model, settings);
+      this.#tell({ kind: "loaded", model, epoch });
+    } catch (error) {
+      this.#tell({ kind: "failed", model, epoch, error: errorMessage(error) });
+    }
+  }
+
+  #unload({ model, epoch }: Extract<ToExecutor, { kind: "unload" }>): void {
+    this.#models[model]?.[Symbol.dispose]();
+    this.#models[model] = undefined;
+    this.#tell({ kind: "unloaded", model, epoch });
+  }
+
+  /** Runs until the worker wants the event loop to have a turn, or it is time for one. */
+  turn(): void {
+    const { control } = this.#board, until = performance.now() + TURN_MS;
+    if (control !== this.#control) this.#forgetGone(control);
+    let didRun = false;
+    do {
+      const work = this.#dispatcher.next();
+      if (work !== undefined) {
+        this.#run(work);
+        didRun = true;
+      } else {
+        for (const wanted of this.#dispatcher.wanted) this.#tell({ kind: "wanted", model: wanted });
+        this.#dispatcher.wanted.clear();
+        this.#dispatcher.wait(control, didRun);
+      }
+    } while (this.#board.control === control && performance.now() < until);
+    this.#dispatcher.end();
+  }
+
+  /** Lets go of everything. */
+  stop(): void {
+    this.#kept.forEach((kept) => kept[Symbol.dispose]());
+    this.#models.forEach((model) => model?.[Symbol.dispose]());
+    this.#models.length = 0;
+  }
+
+  #forgetGone(control: number): void {
+    const isGone = (client: number, generation: number): boolean =>
+      !this.#board.isAlive(client) || this.#board.generationOf(client) !== generation;
+    for (const [place, kept] of this.#kept) {
+      if (!isGone(Math.floor(place / SLOTS), kept.generation)) continue;
+      kept[Symbol.dispose]();
+      this.#kept.delete(place);
+    }
+    for (const model of this.#models) model?.forget(isGone);
+    this.#dispatcher.forget(isGone);
+    this.#control = control;
+    this.#board.noteTurn(this.#index, control);
+    this.#tell({ kind: "turned" });
+  }
+
+  #run({ model: number, entries }: Work): void {
+    const model = this.#models[number];
+    const ready: Ready[] = [];
+    for (const entry of entries) {
+      const { client, slot, sequence } = entry, lane = this.#dispatcher.lane(client), at = slotWord(slot);
+      try {
+        if (lane.words[at + SLOT.cancelled] === sequence) throw new WorkerError("WORKER_TIMEOUT", "It was given up");
+        if (model === undefined) throw new WorkerError("UNKNOWN_MODEL", `There is no model ${number} here`);
+        if ((lane.words[at + SLOT.flags]! & FLAG.collect) !== 0) this.#collect(number, model, entry, lane);
+        else ready.push({ entry, lane, plan: model.plan(client, lane, slot) });
+      } catch (error) {
+        this.#fail(number, entry, error);
+      }
+    }
+    if (model === undefined) return;
+    while (ready.length > 0) this.#runGroup(number, model, this.#takeGroup(model, ready));
+  }
+
+  /** The first request, with those that can be joined to it. */
+  #takeGroup({ joining, settings: { maxBatchSize } }: ServedModel, ready: Ready[]): Ready[] {
+    const first = ready.shift()!, { signature } = first.plan, joins = joining?.of(first.plan), group = [first];
+    if (joins === undefined) return group;
+    for (let i = 0; i < ready.length && (group.length + 1) * joins.rows <= maxBatchSize;) {
+      const { plan } = ready[i]!;
+      if (plan.signature === signature && joining!.of(plan)?.kind === joins.kind) group.push(...ready.splice(i, 1));
+      else i++;
+    }
+    return group;
+  }
+
+  #runGroup(number: number, model: ServedModel, group: readonly Ready[]): void {
+    const begun: Ready[] = [];
+    for (const one of group) {
+      try {
+        one.plan.begin();
+        begun.push(one);
+      } catch (error) {
+        this.#fail(number, one.entry, error);
+      }
+    }
+    if (begun.length === 0) return;
+    try {
+      if (begun.length === 1 || !this.#runBatch(number, model, begun)) {
+        for (const one of begun) this.#runOne(number, model, one);
+      }
+    } finally {
+      for (const { plan } of begun) plan.end();
+    }
+  }
+
+  #runOne(number: number, model: ServedModel, one: Ready): void {
+    try {
+      this.#runAlone(number, model, one);
+    } catch (error) {
+      this.#fail(number, one.entry, error);
+    }
+  }
+
+  #runAlone(number: number, model: ServedModel, one: Ready): void {
+    const { entry, lane, plan } = one, { slot } = entry, start = clock();
+    if (plan.request.sequence === undefined) {
+      const { kept, ...answer } = runSingle(lane, slot, plan, model.runOptions), end = clock();
+      if (kept) this.#keep(entry, lane, kept);
+      this.#statistics.noteRun(this.#index, number, 1, (end - start) * 1000);
+      return this.#answer(number, one, answer, start, end, 1);
+    }
+    if (!model.hasState) {
+      throw new WorkerError("UNSUPPORTED", "Cannot keep a sequence: the worker was told of no state of this model");
+    }
+    using result = model.sequences(entry.client, lane).run(plan, model.runOptions);
+    const end = clock();
+    this.#statistics.noteRun(this.#index, number, 1, (end - start) * 1000);
+    this.#deliver(number, one, result.computed, start, end, 1);
+  }
+
+  /** Runs requests as one. Whether that could be done: if not, each is run alone, as one may be why. */
+  #runBatch(number: number, model: ServedModel, group: readonly Ready[]): boolean {
+    const plans = group.map(({ plan }) => plan), start = clock();
+    let result: ReturnType<Batch["run"]>;
+    try {
+      result = model.batch(plans[0]!, plans.length).run(plans, model.runOptions);
+    } catch {
+      return false;
+    }
+    using outputs = result;
+    const end = clock();
+    this.#statistics.noteRun(this.#index, number, group.length, (end - start) * 1000);
+    group.forEach((one, i) => {
+      try {
+        this.#deliver(number, one, outputs.outputs[i]!, start, end, group.length);
+      } catch (error) {
+        this.#fail(number, one.entry, error);
+      }
+    });
+    return true;
+  }
+
+  /** Brings what was computed for a request to its client, or keeps it until there is room. */
+  #deliver(
+    number: number,
+    one: Ready,
+    computed: readonly (ComputedOutput | undefined)[],
+    start: number,
+    end: number,
+    batchSize: number,
+  ): void {
+    const { entry, lane, plan } = one, answer = deliver(lane, entry.slot, plan, computed);
+    if (answer.status === ANSWER.kept) {
+      const copies = computed.map((output) => output && copied(output));
+      this.#keep(entry, lane, { plan, computed: copies, [Symbol.dispose]() {} });
+    }
+    this.#answer(number, one, answer, start, end, batchSize);
+  }
+
+  #keep({ client, slot }: Entry, { generation }: LaneView, kept: KeptResults): void {
+    const place = client * SLOTS + slot;
+    this.#kept.get(place)?.[Symbol.dispose]();
+    this.#kept.set(place, { ...kept, generation, [Symbol.dispose]: () => kept[Symbol.dispose]() });
+  }
+
+  /** Brings results that were kept to where the client has made room by now. */
+  #collect(number: number, model: ServedModel, entry: Entry, lane: LaneView): void {
+    const { client, slot } = entry, place = client * SLOTS + slot, kept = this.#kept.get(place), start = clock();
+    if (kept === undefined || kept.generation !== lane.generation) {
+      throw new WorkerError("WORKER_PROTOCOL", "There are no results to collect");
+    }
+    const plan = model.plan(client, lane, slot);
+    plan.begin();
+    try {
+      const answer = deliver(lane, slot, plan, kept.computed);
+      if (answer.status === ANSWER.kept) {
+        throw new WorkerError("WORKER_PROTOCOL", "There is still no room for the results");
+      }
+      this.#answer(number, { entry, lane, plan }, answer, start, clock(), 1);
+    } finally {
+      plan.end();
+      kept[Symbol.dispose]();
+      this.#kept.delete(place);
+    }
+  }
+
+  #answer(
+    number: number,
+    { entry, lane }: Ready,
+    answer: { readonly status: number; readonly answerByteLength: number },
+    start: number,
+    end: number,
+    batchSize: number,
+  ): void {
+    const queueMicros = (start - entry.arrivedAt) * 1000, runMicros = (end - start) * 1000;
+    this.#statistics.noteRequest(this.#index, number, queueMicros, (end - entry.arrivedAt) * 1000, false);
+    this.#board.give(entry.client, entry.slot);
+    lane.answer(entry.slot, entry.sequence, this.#index, { ...answer, queueMicros, runMicros, batchSize });
+  }
+
+  #fail(number: number, entry: Entry, error: unknown): void {
+    this.#statistics.noteRequest(this.#index, number, 0, (clock() - entry.arrivedAt) * 1000, true);
+    this.#dispatcher.refuse(entry, error);
+  }
+}

@@ -1,0 +1,111 @@
+import { ffi, type Pointer } from "../../../ffi/mod.ts";
+import { wakeWord } from "../../../ffi/futex.ts";
+import { libc } from "../../../ffi/libc.ts";
+import { offset } from "../../../ffi/native_memory.ts";
+import {
+  ANSWER,
+  FLAG,
+  HEAP_OFFSET,
+  LANE,
+  LANE_BYTE_LENGTH,
+  SLOT,
+  SLOTS,
+  slotWord,
+} from "../../protocol/lane_layout.ts";
+
+const MSG_DONTWAIT = 0x40, MSG_NOSIGNAL = 0x4000;
+const ONE = 1n;
+
+/** What became of a request, for its client to know. */
+export interface Outcome {
+  readonly status: number;
+  readonly answerByteLength: number;
+  readonly queueMicros: number;
+  readonly runMicros: number;
+  readonly batchSize: number;
+}
+
+const encoder = new TextEncoder();
+
+/** A client's lane as one executor sees it. The client may write anywhere in it at any time. */
+export class LaneView {
+  readonly address: bigint;
+  /** Which of the clients that had this place it is of. */
+  readonly generation: number;
+  readonly words: Uint32Array;
+  readonly #bell: number;
+  readonly #base: Pointer;
+  /** Where each slot's last word lies, for waking who waits for it. */
+  readonly #answered: (Pointer | undefined)[] = new Array(SLOTS);
+
+  constructor(address: bigint, generation: number, bell: number) {
+    this.address = address;
+    this.generation = generation;
+    this.#bell = bell;
+    this.#base = offset({ address }, 0);
+    this.words = new Uint32Array(ffi.view(this.#base, HEAP_OFFSET));
+  }
+
+  /** Whether some bytes lie in the heap. */
+  contains(byteOffset: number, byteLength: number): boolean {
+    return byteOffset >= HEAP_OFFSET && byteOffset + byteLength <= LANE_BYTE_LENGTH;
+  }
+
+  /** The pointer some bytes into it. */
+  at(byteOffset: number): Pointer {
+    return offset(this, byteOffset);
+  }
+
+  /** A part of it. */
+  view(byteOffset: number, byteLength: number): ArrayBuffer {
+    return ffi.view(this.at(byteOffset), byteLength);
+  }
+
+  /** Answers a request: from here on the slot is its client's. */
+  answer(slot: number, sequence: number, executor: number, outcome: Outcome): void {
+    const { words } = this, at = slotWord(slot);
+    words[at + SLOT.status] = outcome.status;
+    words[at + SLOT.answerByteLength] = outcome.answerByteLength;
+    words[at + SLOT.ranBy] = executor;
+    words[at + SLOT.queueMicros] = outcome.queueMicros;
+    words[at + SLOT.runMicros] = outcome.runMicros;
+    words[at + SLOT.batchSize] = outcome.batchSize;
+    const rings = (words[at + SLOT.flags]! & FLAG.bell) !== 0;
+    Atomics.store(words, at + SLOT.answered, sequence);
+    if (Atomics.load(words, LANE.waiting) !== 0) {
+      wakeWord(this.#answered[slot] ??= this.at((at + SLOT.answered) * 4), 1);
+    }
+    if (rings && Atomics.exchange(words, LANE.bell, 1) === 0) {
+      libc().send(this.#bell, this.#base, ONE, MSG_DONTWAIT | MSG_NOSIGNAL);
+    }
+  }
+
+  /** Writes why a request failed into the room for its answer. Returns how many bytes that took. */
+  writeError(slot: number, error: { readonly name: string; readonly code: string; readonly message: string }): number {
+    const at = slotWord(slot), byteOffset = this.words[at + SLOT.answerOffset]!;
+    const capacity = this.words[at + SLOT.answerCapacity]!;
+    if (!this.contains(byteOffset, capacity)) return 0;
+    const { name, code, message } = error;
+    let most = capacity - JSON.stringify({ name, code, message: "" }).length, bytes: Uint8Array;
+    do {
+      bytes = encoder.encode(JSON.stringify({ name, code, message: message.slice(0, Math.max(0, most)) }));
+      most = most * capacity / bytes.length | 0;
+    } while (bytes.length > capacity && most > 0);
+    if (bytes.length > capacity) return 0;
+    new Uint8Array(this.view(byteOffset, capacity)).set(bytes);
+    return bytes.length;
+  }
+
+  /** Answers that a request failed. */
+  fail(slot: number, sequence: number, executor: number, error: unknown): void {
+    const { name, code, message } = error as { name: string; code?: string; message: string };
+    const answerByteLength = this.writeError(slot, { name, code: code ?? "SYSTEM", message });
+    this.answer(slot, sequence, executor, {
+      status: ANSWER.failed,
+      answerByteLength,
+      queueMicros: 0,
+      runMicros: 0,
+      batchSize: 0,
+    });
+  }
+}

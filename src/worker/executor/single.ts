@@ -1,0 +1,124 @@
+import { ffi, type Pointer } from "../../../ffi/mod.ts";
+import { ort } from "../../ort/environment.ts";
+import { check } from "../../ort/status.ts";
+import { ANSWER, SLOT, slotWord } from "../../protocol/lane_layout.ts";
+import { refusesShape } from "../../session/expected_extents.ts";
+import { matchesShape } from "../../session/port.ts";
+import { type ComputedOutput, deliver, readOutput } from "./answer.ts";
+import type { LaneView } from "./lane_view.ts";
+import { type Plan, type PlannedOutput, releaseValue } from "./plan.ts";
+
+/** Results that found no room, as the executor keeps them until they are collected. */
+export interface KeptResults extends Disposable {
+  readonly plan: Plan;
+  readonly computed: readonly (ComputedOutput | undefined)[];
+}
+
+/** What a run gave. */
+export interface Delivered {
+  readonly status: number;
+  readonly answerByteLength: number;
+  readonly kept: KeptResults | undefined;
+}
+
+/** What an output is that C wrote at its place. */
+function inPlace({ port, index, target, part }: PlannedOutput, plan: Plan): ComputedOutput {
+  const { elementType } = port;
+  if (part !== undefined) return { elementType, shape: target.shape, byteLength: target.byteLength, write: undefined };
+  const { shape, byteLength } = (port.fixed ?? plan.expected.of(index))!;
+  return { elementType, shape, byteLength, write: undefined };
+}
+
+/** A plan's outputs as they were described last: by which revision of the slot's answer. */
+interface Described {
+  readonly byteOffset: number;
+  readonly byteLength: number;
+  readonly revision: number;
+}
+
+const described = new WeakMap<Plan, Described>();
+
+/** Runs one request. The caller has begun the plan, and ends it. @throws {OrtError} and as `readOutput` */
+export function runSingle(lane: LaneView, slot: number, plan: Plan, runOptions: Pointer): Delivered {
+  const { core, inputNames, inputValues, outputNames, outputValues, slots, outputs, targets } = plan, { api } = core;
+  const ins = core.counts[plan.inputs.length]!, outs = core.counts[outputs.length]!;
+  let isWhole = true;
+  for (let i = 0; i < outputs.length; i++) {
+    const target = plan.expectTarget(lane, i);
+    if (target === undefined) isWhole = false;
+    slots[i] = target === undefined ? 0n : target.address;
+  }
+  const { pointer } = core;
+  let status = api.Run(pointer, runOptions, inputNames, inputValues, ins, outputNames, outs, outputValues);
+  if (status !== null && withdraw(plan, status)) {
+    isWhole = false;
+    api.ReleaseStatus(status);
+    status = api.Run(pointer, runOptions, inputNames, inputValues, ins, outputNames, outs, outputValues);
+  }
+  if (status !== null) check(status, "run the model");
+  if (isWhole) {
+    const { words } = lane,
+      at = slotWord(slot),
+      before = described.get(plan),
+      byteOffset = words[at + SLOT.answerOffset]!;
+    if (before?.revision === words[at + SLOT.answerRevision] && before?.byteOffset === byteOffset) {
+      return { status: ANSWER.done, answerByteLength: before.byteLength, kept: undefined };
+    }
+    const delivered = deliver(lane, slot, plan, outputs.map((output) => inPlace(output, plan)));
+    const { answerByteLength: byteLength } = delivered;
+    described.set(plan, { byteOffset, byteLength, revision: words[at + SLOT.answerRevision]! });
+    return { ...delivered, kept: undefined };
+  }
+  return collect(lane, slot, plan, targets.map((target) => target !== undefined));
+}
+
+/** Leaves outputs to onnxruntime whose shape was only expected, where that is why a run failed. */
+function withdraw(plan: Plan, status: Pointer): boolean {
+  if (!refusesShape(ffi.string(ort().api.GetErrorMessage(status)!))) return false;
+  let any = false;
+  plan.outputs.forEach(({ part }, i) => {
+    if (part !== undefined || plan.targets[i] === undefined) return;
+    releaseValue(plan.targets[i]);
+    plan.targets[i] = undefined;
+    plan.slots[i] = 0n;
+    any = true;
+  });
+  return any;
+}
+
+/** Makes the answer of a run for which onnxruntime made at least one value. */
+function collect(lane: LaneView, slot: number, plan: Plan, isInPlace: readonly boolean[]): Delivered {
+  const { api } = ort(), made: Pointer[] = [];
+  const release = (): void => made.splice(0).forEach((value) => api.ReleaseValue(value));
+  plan.outputs.forEach((_, i) => {
+    if (!isInPlace[i] && plan.slots[i] !== 0n) made.push(ffi.pointer(plan.slots[i]!)!);
+  });
+  try {
+    const computed = plan.outputs.map((output, i) => {
+      if (isInPlace[i]) return inPlace(output, plan);
+      const found = readOutput(output, ffi.pointer(plan.slots[i]!)!), { port, index } = output;
+      if (found === undefined || port.info.kind !== "tensor") return found;
+      if (!matchesShape(port, found.shape)) port.fixed = undefined; // the model is wrong: only onnxruntime knows
+      else if (plan.core.onCpu && found.elementType !== 8) plan.expected.note(index, found);
+      return found;
+    });
+    const delivered = deliver(lane, slot, plan, computed);
+    if (delivered.status !== ANSWER.kept) {
+      release();
+      return { ...delivered, kept: undefined };
+    }
+    const copies = computed.map((output, i) => isInPlace[i] ? copyOf(lane, plan, i, output!) : output);
+    return { ...delivered, kept: { plan, computed: copies, [Symbol.dispose]: release } };
+  } catch (error) {
+    release();
+    throw error;
+  }
+}
+
+/** What lies in the client's room, which it may give up for a larger one, kept beside what found none. */
+function copyOf(lane: LaneView, { outputs }: Plan, position: number, output: ComputedOutput): ComputedOutput {
+  const { part, target } = outputs[position]!;
+  if (part !== undefined) return output;
+  const bytes = new Uint8Array(lane.view(target.byteOffset, output.byteLength)).slice();
+  return { ...output, write: (target) => target.set(bytes) };
+}

@@ -1,0 +1,8 @@
+/**
+ * A model worker: one process owns models, and many run them in microseconds, through shared memory.
+ *
+ * @module
+ */
+export { ModelWorker, type WorkerOptions } from "./model_worker.ts";
+export type { ModelConfig } from "./model_config.ts";
+export type { ClientStatus, ModelStatus, ProcessMemory, WorkerState, WorkerStatus } from "../protocol/status.ts";

@@ -1,0 +1,214 @@
+import path from "node:path";
+import { clearInterval, setInterval } from "node:timers";
+import { fileIdentity } from "../../ffi/files.ts";
+import { NativeError, WorkerError } from "../errors.ts";
+import { errorMessage } from "../protocol/remote_error.ts";
+import type { ModelDescription } from "../protocol/remote_model.ts";
+import { models as registry } from "../registry/model_registry.ts";
+import { coreOf, type InferenceSession } from "../session/inference_session.ts";
+import { type Batchability, findBatchAxes, proveBatchAxes } from "./batch_axes.ts";
+import type { ModelSettings } from "./executor/messages.ts";
+import { stateVariables } from "./executor/sequences.ts";
+import type { Executors, Unproven } from "./executors.ts";
+import type { CompleteConfig } from "./model_config.ts";
+import { exampleFeeds, warmUp } from "./model_warmup.ts";
+
+/** How often to look whether a model's file was changed, or it has had no request for long, in ms. */
+const LOOK_MS = 1000;
+
+/** One model of a worker. */
+export class ServedEntry {
+  readonly index: number;
+  readonly name: string;
+  readonly config: CompleteConfig;
+  state: "absent" | "loading" | "ready" | "failed" = "absent";
+  /** Counts what was loaded under this number. */
+  epoch = 0;
+  session: InferenceSession | undefined;
+  batching: Batchability = { reason: "maxBatchSize is 1" };
+  /** Why the last load failed, though an older one may serve. */
+  problem: Error | undefined;
+  /** Why it could not be run on made-up numbers. */
+  coldReason: string | undefined;
+  /** Of the file that is served, and of the one that was tried last. */
+  fileState: string | undefined;
+  loading: Promise<void> | undefined;
+  description: ModelDescription | undefined;
+  loadedAt = 0;
+
+  constructor(index: number, name: string, config: CompleteConfig) {
+    this.index = index;
+    this.name = name;
+    this.config = config;
+  }
+}
+
+/** The models of a worker: loaded through the process's registry, and given to all executors. */
+export class ServedModels {
+  readonly entries: readonly ServedEntry[];
+  readonly #executors: Executors;
+  readonly #lastAt: (model: number) => number;
+  readonly #isIdle: (model: number) => boolean;
+  #timer: ReturnType<typeof setInterval> | undefined;
+  #closed = false;
+
+  /** @param lastAt when a model's last run ended, in ms @param isIdle whether nothing waits for a model, nor runs */
+  constructor(
+    configs: ReadonlyMap<string, CompleteConfig>,
+    executors: Executors,
+    lastAt: (model: number) => number,
+    isIdle: (model: number) => boolean,
+  ) {
+    this.entries = [...configs].map(([name, config], index) => new ServedEntry(index, name, config));
+    this.#executors = executors;
+    this.#lastAt = lastAt;
+    this.#isIdle = isIdle;
+    for (const entry of this.entries) {
+      this.#executors.tell({ kind: "settings", model: entry.index, settings: settingsOf(entry) });
+    }
+  }
+
+  /** Loads all of them. @throws as `InferenceSession.create`, of the first that failed */
+  async loadAll(): Promise<void> {
+    await Promise.all(this.entries.map((entry) => this.load(entry)));
+    this.#timer = setInterval(() => this.#look(), LOOK_MS).unref();
+  }
+
+  /** The model of a name. @throws {WorkerError} UNKNOWN_MODEL */
+  find(name: string, version: string | undefined): ServedEntry {
+    const entry = this.entries.find((entry) => entry.name === name);
+    if (entry === undefined) {
+      const known = this.entries.map(({ name }) => name).join(", ");
+      throw new WorkerError("UNKNOWN_MODEL", `There is no model "${name}" here: the models are ${known}`);
+    }
+    if (version === undefined || version === entry.config.version) return entry;
+    const message =
+      `There is no version "${version}" of model "${name}" here: its version is "${entry.config.version}"`;
+    throw new WorkerError("UNKNOWN_MODEL", message);
+  }
+
+  /** What clients are told of a model, which is loaded for it if need be. */
+  async describe(entry: ServedEntry): Promise<ModelDescription> {
+    if (entry.session === undefined) await this.load(entry);
+    return entry.description!;
+  }
+
+  /** Loads a model that is not there. @throws as `InferenceSession.create` */
+  load(entry: ServedEntry): Promise<void> {
+    if (this.#closed) return Promise.reject(new WorkerError("WORKER_UNAVAILABLE", "The worker is closing"));
+    return entry.loading ??= this.#load(entry).finally(() => entry.loading = undefined);
+  }
+
+  /** Loads a model that its executors wait for. Where that fails, who waits for it is told. */
+  wanted(index: number): void {
+    const entry = this.entries[index];
+    if (entry === undefined || entry.loading || entry.session || this.#closed) return;
+    this.load(entry).catch((error) => {
+      this.#executors.tell({ kind: "refuse", model: index, error: errorMessage(error) });
+    });
+  }
+
+  /** Proves whether requests like one can be joined. */
+  async prove({ model, epoch, key, example }: Unproven): Promise<void> {
+    const entry = this.entries[model]!, { session, batching, config } = entry;
+    if (session === undefined || entry.epoch !== epoch || !("axes" in batching)) return;
+    const { maxBatchSize, batchTolerance: tolerance } = config;
+    const options = { maxBatchSize, example: exampleFeeds(example), ...(tolerance !== undefined && { tolerance }) };
+    const reason = await proveBatchAxes(session, batching.axes, options).catch((error: Error) => error.message);
+    this.#executors.tell({ kind: "proven", model, epoch, key, isJoinable: reason === undefined });
+  }
+
+  /** Loads models whose files were changed: what is served stays until the new one is ready. */
+  async reload(): Promise<void> {
+    await Promise.all(this.entries.map((entry) => this.#reloadIfChanged(entry)));
+  }
+
+  /** Lets go of all of them. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearInterval(this.#timer);
+    await Promise.allSettled(this.entries.map(({ loading }) => loading));
+    for (const entry of this.entries) await entry.session?.[Symbol.asyncDispose]();
+  }
+
+  async #load(entry: ServedEntry): Promise<void> {
+    const { config, index } = entry, identity = fileIdentity(config.path);
+    if (entry.session === undefined) entry.state = "loading";
+    entry.fileState = "state" in identity ? identity.state : undefined;
+    const options = { ...config.session, ttlMs: 0 };
+    let session: InferenceSession | undefined;
+    try {
+      session = await registry.load(config.path, options);
+      stateVariables(coreOf(session), config.state);
+      const coldReason = config.warmup ? await warmUp(session, config.dimensions) : undefined;
+      const batching = await batchingOf(session, config), epoch = entry.epoch + 1;
+      const settings = { ...settingsOf(entry), axes: "axes" in batching ? batching.axes : undefined };
+      await this.#executors.ask(
+        { kind: "load", model: index, epoch, path: config.path, options, settings },
+        "loaded",
+      );
+      const before = entry.session;
+      Object.assign(entry, { session, epoch, batching, coldReason, state: "ready", problem: undefined });
+      entry.loadedAt = Date.now();
+      entry.description = describe(entry, session);
+      await before?.[Symbol.asyncDispose]();
+    } catch (error) {
+      await session?.[Symbol.asyncDispose]();
+      entry.problem = error as Error;
+      if (entry.session === undefined) entry.state = "failed";
+      throw error;
+    }
+  }
+
+  #look(): void {
+    for (const entry of this.entries) {
+      void this.#reloadIfChanged(entry).catch(() => {}); // it is told by the status
+      const { ttlMs } = entry.config, { session, loading } = entry;
+      if (ttlMs < 0 || session === undefined || loading || !this.#isIdle(entry.index)) continue;
+      const idleSince = Math.max(entry.loadedAt, this.#lastAt(entry.index));
+      if (Date.now() - idleSince >= ttlMs) entry.loading = this.#unload(entry).finally(() => entry.loading = undefined);
+    }
+  }
+
+  async #reloadIfChanged(entry: ServedEntry): Promise<void> {
+    if (entry.session === undefined || entry.loading) return;
+    const identity = fileIdentity(entry.config.path);
+    if (!("state" in identity) || identity.state === entry.fileState) return;
+    await this.load(entry);
+  }
+
+  async #unload(entry: ServedEntry): Promise<void> {
+    const { session, index, epoch } = entry;
+    await this.#executors.ask({ kind: "unload", model: index, epoch }, "unloaded");
+    entry.session = undefined;
+    entry.state = "absent";
+    await session?.[Symbol.asyncDispose]();
+  }
+}
+
+function settingsOf({ config, batching }: ServedEntry): ModelSettings {
+  const { maxBatchSize, maxQueueDelayMs, maxQueueSize, queueTimeoutMs, state } = config;
+  const axes = "axes" in batching ? batching.axes : undefined;
+  return { maxBatchSize, maxQueueDelayMs, maxQueueSize, queueTimeoutMs, state, axes };
+}
+
+async function batchingOf(session: InferenceSession, config: CompleteConfig): Promise<Batchability> {
+  const { maxBatchSize, dimensions, batchTolerance: tolerance } = config;
+  if (maxBatchSize === 1) return { reason: "maxBatchSize is 1" };
+  try {
+    return await findBatchAxes(session, { maxBatchSize, dimensions, ...(tolerance !== undefined && { tolerance }) });
+  } catch (error) {
+    if (!(error instanceof NativeError)) throw error;
+    return { reason: error.message };
+  }
+}
+
+function describe({ index, name, config }: ServedEntry, session: InferenceSession): ModelDescription {
+  const { inputs, outputs } = session, overridable = coreOf(session).overridable.map(({ info }) => info);
+  return { index, name, version: config.version, inputs, outputs, overridable, state: Object.keys(config.state) };
+}
+
+/** What a model is called that was given as a path alone. */
+export function nameOfPath(file: string): string {
+  return path.basename(file).replace(/\.(onnx|ort)$/i, "");
+}

@@ -1,0 +1,102 @@
+import { ffi } from "../../ffi/mod.ts";
+import { offset } from "../../ffi/native_memory.ts";
+import { MOST_EXECUTORS, MOST_MODELS } from "./board.ts";
+
+/** Eight buckets for each power of two: a latency is known to one part in eleven. */
+const PER_OCTAVE = 8, BUCKETS = 32 * PER_OCTAVE;
+const COUNTERS = [
+  "requests",
+  "failures",
+  "runs",
+  "batched",
+  "queueMicros",
+  "runMicros",
+  "lastAt",
+  "largestBatch",
+] as const;
+const CELL_BYTE_LENGTH: number = COUNTERS.length * 8 + BUCKETS * 4;
+
+/** Bytes of the statistics of a worker. */
+export const STATISTICS_BYTE_LENGTH: number = MOST_EXECUTORS * MOST_MODELS * CELL_BYTE_LENGTH;
+
+type Counters = { -readonly [K in typeof COUNTERS[number]]: number };
+
+/** What was counted for one model. */
+export interface ModelStatistics extends Readonly<Counters> {
+  /** Microseconds from a request's arrival to its answer, that so many of a hundred are below. */
+  latencyMicros(percent: number): number;
+}
+
+/** What executors count, each in cells of its own: nobody waits for anybody. */
+export class Statistics {
+  readonly #address: bigint;
+  readonly #cells: ({ readonly f64: Float64Array; readonly buckets: Uint32Array } | undefined)[] = [];
+
+  /** @param address of zeroed memory of {@linkcode STATISTICS_BYTE_LENGTH} bytes */
+  constructor(address: bigint) {
+    this.#address = address;
+  }
+
+  /** Counts a run of an executor, and its requests. */
+  noteRun(executor: number, model: number, requests: number, runMicros: number): void {
+    const { f64 } = this.#cell(executor, model);
+    f64[2]!++;
+    if (requests > 1) f64[3]! += requests;
+    f64[5]! += runMicros;
+    f64[6] = performance.timeOrigin + performance.now();
+    if (requests > f64[7]!) f64[7] = requests;
+  }
+
+  /** Counts a request that was answered. */
+  noteRequest(executor: number, model: number, queueMicros: number, totalMicros: number, failed: boolean): void {
+    const { f64, buckets } = this.#cell(executor, model);
+    f64[0]!++;
+    if (failed) f64[1]!++;
+    f64[4]! += queueMicros;
+    const bucket = totalMicros < 1 ? 0 : Math.floor(Math.log2(totalMicros) * PER_OCTAVE);
+    buckets[Math.min(BUCKETS - 1, bucket)]!++;
+  }
+
+  /** Whether a run of a model takes longer than so many ms, as a rule. */
+  isLong(model: number, milliseconds: number): boolean {
+    let runs = 0, micros = 0;
+    for (let executor = 0; executor < MOST_EXECUTORS; executor++) {
+      const { f64 } = this.#cell(executor, model);
+      runs += f64[2]!;
+      micros += f64[5]!;
+    }
+    return micros > runs * milliseconds * 1000;
+  }
+
+  /** What all executors counted for a model. */
+  of(model: number): ModelStatistics {
+    const sums = new Float64Array(COUNTERS.length), buckets = new Float64Array(BUCKETS);
+    for (let executor = 0; executor < MOST_EXECUTORS; executor++) {
+      const cell = this.#cell(executor, model);
+      cell.f64.forEach((value, i) => sums[i] = i >= 6 ? Math.max(sums[i]!, value) : sums[i]! + value);
+      cell.buckets.forEach((value, i) => buckets[i]! += value);
+    }
+    const counters = Object.fromEntries(COUNTERS.map((name, i) => [name, sums[i]!])) as Counters;
+    return { ...counters, latencyMicros: (percent) => percentile(buckets, percent) };
+  }
+
+  #cell(executor: number, model: number): { readonly f64: Float64Array; readonly buckets: Uint32Array } {
+    const index = executor * MOST_MODELS + model, found = this.#cells[index];
+    if (found !== undefined) return found;
+    const at = offset({ address: this.#address }, index * CELL_BYTE_LENGTH), counters = COUNTERS.length;
+    const buffer = ffi.view(at, CELL_BYTE_LENGTH);
+    const cell = {
+      f64: new Float64Array(buffer, 0, counters),
+      buckets: new Uint32Array(buffer, counters * 8, BUCKETS),
+    };
+    return this.#cells[index] = cell;
+  }
+}
+
+function percentile(buckets: Float64Array, percent: number): number {
+  const total = buckets.reduce((sum, count) => sum + count, 0);
+  if (total === 0) return 0;
+  let left = total * percent / 100;
+  const bucket = buckets.findIndex((count) => (left -= count) <= 0);
+  return 2 ** ((bucket + 1) / PER_OCTAVE);
+}
