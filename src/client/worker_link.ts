@@ -1,0 +1,145 @@
+import { disposedError, WorkerError } from "../errors.ts";
+import { unlessAborted } from "../ort/unless_aborted.ts";
+import { type CallOptions, type CallSyncOptions, checkCallOptions } from "../protocol/call_options.ts";
+import { type ModelDescription, RemoteModel } from "../protocol/remote_model.ts";
+import type { Feeds } from "../session/run_options.ts";
+import type { Tensors } from "../session/tensors.ts";
+import { runAsBytes } from "./bytes_call.ts";
+import { type Retry, retrying } from "./retry.ts";
+import { type ConnectionOptions, WorkerConnection } from "./worker_connection.ts";
+
+/** How a client reaches its worker. */
+export interface LinkOptions extends ConnectionOptions {
+  readonly retry: Retry;
+  /** For how long a request may take, in ms. */
+  readonly timeoutMs: number;
+}
+
+/** Which model of a worker is meant. */
+export interface ModelName {
+  readonly name: string;
+  readonly version: string | undefined;
+}
+
+/** A worker, whichever process it is at the time: when the connection is lost, the next request makes a new one. */
+export class WorkerLink {
+  readonly socket: string;
+  readonly #options: LinkOptions;
+  #connection: WorkerConnection | undefined;
+  #connecting: Promise<WorkerConnection> | undefined;
+  /** What the worker that is connected told of its models. */
+  #models = new Map<string, Promise<RemoteModel>>();
+  readonly #known = new Map<string, RemoteModel>();
+  #closed = false;
+
+  constructor(socket: string, options: LinkOptions) {
+    this.socket = socket;
+    this.#options = options;
+  }
+
+  /** Connects if need be, waiting as the retries allow. @throws {WorkerError} */
+  async connect(): Promise<void> {
+    await this.#retrying({}, true, () => Promise.resolve());
+  }
+
+  /** What the worker tells of a model. @throws {WorkerError} UNKNOWN_MODEL and as {@linkcode WorkerLink.run} */
+  async describe(model: ModelName): Promise<ModelDescription> {
+    return (await this.#retrying({}, true, (connection) => this.#describe(connection, model))).description;
+  }
+
+  /** Calls a method of the worker. @throws {WorkerError} and what the worker answers */
+  async call(method: string): Promise<unknown> {
+    return await this.#retrying({}, true, (connection) => connection.call(method));
+  }
+
+  /** The same, once, and only where a connection can be made at once. */
+  async callOnce(method: string): Promise<unknown> {
+    return await (await this.#connected()).call(method);
+  }
+
+  /** Runs a model. @throws as `InferenceSession.run` rejects; {@linkcode WorkerError} */
+  async run(model: ModelName, feeds: Feeds, given: CallOptions = {}): Promise<Tensors> {
+    checkCallOptions(given);
+    const deadline = this.#deadline(given.timeoutMs);
+    return await this.#retrying(given, given.idempotent ?? this.#options.retry.idempotent, async (connection) => {
+      const remote = await unlessAborted(this.#describe(connection, model), given.signal);
+      const timeoutMs = Math.max(0.001, deadline - performance.now());
+      const options = deadline === Infinity ? given : { ...given, timeoutMs };
+      if (connection.caller !== undefined) return await connection.caller.run(remote, feeds, options);
+      return await runAsBytes(connection, remote, model, feeds, options);
+    });
+  }
+
+  /**
+   * Runs a model while this thread waits.
+   *
+   * @throws {WorkerError} WORKER_UNAVAILABLE while the connection is lost: the next asynchronous request makes one
+   */
+  runSync(model: ModelName, feeds: Feeds, options: CallSyncOptions | undefined): Tensors {
+    const connection = this.#connection, remote = this.#known.get(keyOf(model));
+    if (this.#closed) throw disposedError("the client");
+    if (connection === undefined || connection.failure || remote === undefined) {
+      if (!this.#closed) this.describe(model).catch(() => {}); // so that the next one finds a connection
+      const why = connection?.failure?.message ?? "it was not connected yet";
+      throw new WorkerError("WORKER_UNAVAILABLE", `There is no connection to the worker at ${this.socket}: ${why}`);
+    }
+    if (connection.caller === undefined) {
+      throw new WorkerError("UNSUPPORTED", "Cannot run synchronously: no memory is shared with the worker");
+    }
+    return connection.caller.runSync(remote, feeds, options, options?.timeoutMs ?? this.#options.timeoutMs);
+  }
+
+  /** Ends it: requests in flight fail with WORKER_UNAVAILABLE. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#connecting?.catch(() => undefined);
+    this.#connection?.close();
+  }
+
+  #deadline(timeoutMs: number | undefined): number {
+    return performance.now() + (timeoutMs ?? this.#options.timeoutMs);
+  }
+
+  #retrying<T>(
+    { signal, timeoutMs }: CallOptions,
+    mayRepeat: boolean,
+    work: (connection: WorkerConnection) => Promise<T>,
+  ): Promise<T> {
+    const once = async (): Promise<T> => await work(await unlessAborted(this.#connected(), signal));
+    return retrying(once, this.#options.retry, { mayRepeat, deadline: this.#deadline(timeoutMs), signal });
+  }
+
+  /** The connection, made anew where it was lost, or the worker takes no more requests by it. */
+  async #connected(): Promise<WorkerConnection> {
+    if (this.#closed) throw disposedError("the client");
+    const connection = this.#connection;
+    if (connection !== undefined && !connection.failure && !connection.isDraining) return connection;
+    return await (this.#connecting ??= this.#connect().finally(() => this.#connecting = undefined));
+  }
+
+  async #connect(): Promise<WorkerConnection> {
+    const connection = await WorkerConnection.open(this.socket, this.#options, this.#options.timeoutMs);
+    if (this.#closed) {
+      connection.close();
+      throw disposedError("the client");
+    }
+    this.#models = new Map();
+    return this.#connection = connection; // one that drains ends by itself, when it has answered
+  }
+
+  #describe(connection: WorkerConnection, { name, version }: ModelName): Promise<RemoteModel> {
+    const key = keyOf({ name, version }), models = this.#models;
+    let found = models.get(key);
+    if (found !== undefined) return found;
+    found = connection.call("model", { name, version }).then((result) => {
+      const remote = new RemoteModel(result as ModelDescription);
+      this.#known.set(key, remote);
+      return remote;
+    });
+    models.set(key, found);
+    found.catch(() => models.delete(key));
+    return found;
+  }
+}
+
+const keyOf = ({ name, version }: ModelName): string => `${name}@${version ?? ""}`;
