@@ -7,10 +7,12 @@
 import process from "node:process";
 import { Command, CommanderError } from "commander";
 import config from "../../deno.json" with { type: "json" };
+import { benchCommand } from "./bench.ts";
 import { doctorCommand } from "./doctor.ts";
 import { installCommand } from "./install.ts";
 import { Interrupted } from "./interrupts.ts";
 import { prepareCommand } from "./prepare.ts";
+import { runCommand } from "./run.ts";
 
 /** Exit code for a command line that cannot be understood. */
 const USAGE = 2;
@@ -25,6 +27,8 @@ function program(onEnd: (exitCode: number) => void): Command {
     .enablePositionalOptions()
     .addCommand(installCommand())
     .addCommand(prepareCommand(onEnd))
+    .addCommand(runCommand(onEnd))
+    .addCommand(benchCommand(onEnd))
     .addCommand(doctorCommand(onEnd));
   for (const command of [coload, ...coload.commands]) command.exitOverride().showHelpAfterError("(--help says more)");
   return coload;
