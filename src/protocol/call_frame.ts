@@ -20,6 +20,7 @@ import {
   HEAD_BYTE_LENGTH,
   requestByteLength,
   type RequestDescription,
+  type TensorDescription,
   writeRequest,
 } from "./description.ts";
 import { FLAG, PRIORITIES, SLOT, slotWord } from "./lane_layout.ts";
@@ -52,6 +53,11 @@ export class CallFrame {
   #room: Piece | undefined;
   #roomBuffer: ArrayBuffer | undefined;
   #stream: SequenceOptions | undefined;
+  /** What the last answer said, and views of its outputs by position. */
+  #described: readonly TensorDescription[] | undefined;
+  #describedBy = 0;
+  readonly #results: NumericData[] = [];
+  #heldBytes = 0;
   readonly #reading: Storage[] = [];
   readonly #writing: Storage[] = [];
 
@@ -111,10 +117,17 @@ export class CallFrame {
    * Checks feeds and outputs, lays them out, copies them, and pins what the worker uses. When it throws,
    * {@linkcode CallFrame.finish} is still due.
    *
+   * @param isLaidOut whether it {@linkcode CallFrame.matches}
    * @throws as `InferenceSession.run`; MemoryError MEMORY_BUDGET
    */
-  prepare(feeds: Feeds, options: CallOptions | undefined, asynchronous: boolean, isReachable: Reachable): void {
-    if (!this.matches(feeds, options)) this.#layOut(feeds, options, asynchronous, isReachable);
+  prepare(
+    feeds: Feeds,
+    options: CallOptions | undefined,
+    isLaidOut: boolean,
+    asynchronous: boolean,
+    isReachable: Reachable,
+  ): void {
+    if (!isLaidOut) this.#layOut(feeds, options, asynchronous, isReachable);
     for (const { port, data, shared, encoded } of this.#inputs) {
       if (encoded !== undefined) continue;
       const tensor = feeds[port.name]!, storage = storageOf(tensor);
@@ -182,6 +195,17 @@ export class CallFrame {
     Atomics.store(this.lane.words, this.#at + SLOT.cancelled, this.#sequence | 0);
   }
 
+  /** What the worker says of the outputs; the same as before, while the answer is. */
+  describedOutputs(read: (frame: CallFrame) => readonly TensorDescription[]): readonly TensorDescription[] {
+    const revision = this.word(SLOT.answerRevision);
+    if (this.#described === undefined || this.#describedBy !== revision) {
+      this.#described = read(this);
+      this.#describedBy = revision;
+      this.#results.length = 0;
+    }
+    return this.#described;
+  }
+
   /** The answer's bytes, copied: the worker may change them. */
   answer(): Uint8Array {
     const start = this.#answerOffset - this.#piece!.byteOffset, room = this.#piece!.byteLength - start;
@@ -189,7 +213,11 @@ export class CallFrame {
   }
 
   /** An output's elements in the lane, of use until the next request. */
-  result({ port, byteOffset }: CallOutput, byteLength: number): NumericData {
+  result(position: number, byteLength: number): NumericData {
+    return this.#results[position] ??= this.#view(this.#outputs[position]!, byteLength);
+  }
+
+  #view({ port, byteOffset }: CallOutput, byteLength: number): NumericData {
     const constructor = arrayOf(port.dtype as NumericDType), start = byteOffset - this.#room!.byteOffset;
     return new constructor(this.#roomBuffer!, start, byteLength / constructor.BYTES_PER_ELEMENT);
   }
@@ -217,7 +245,7 @@ export class CallFrame {
 
   /** Bytes of the lane that it keeps. */
   get heldBytes(): number {
-    return (this.#piece?.byteLength ?? 0) + (this.#room?.byteLength ?? 0);
+    return this.#heldBytes;
   }
 
   /** Gives its memory back. Its last request is answered. */
@@ -225,6 +253,7 @@ export class CallFrame {
     if (this.#piece) this.lane.free(this.#piece);
     if (this.#room) this.lane.free(this.#room);
     this.#piece = this.#room = undefined;
+    this.#heldBytes = 0;
   }
 
   #layOut(feeds: Feeds, options: CallOptions | undefined, asynchronous: boolean, isReachable: Reachable): void {
@@ -277,6 +306,7 @@ export class CallFrame {
     const total = this.#outputs.reduce((sum, { shared, capacity }) => sum + (shared ? 0 : aligned(capacity)), 0);
     this.#room = this.#reallocate(this.#room, Math.max(ALIGNMENT, total));
     this.#roomBuffer = this.lane.view(this.#room);
+    this.#heldBytes = this.#piece!.byteLength + this.#room.byteLength;
     let at = this.#room.byteOffset;
     for (const output of this.#outputs) {
       if (output.shared !== undefined) continue;
@@ -295,6 +325,8 @@ export class CallFrame {
   }
 
   #describe(): void {
+    this.#described = undefined;
+    this.lane.words[this.#at + SLOT.layout]!++;
     writeRequest(new Uint8Array(this.#buffer!), this.#request(this.#inputs, this.#outputs));
   }
 }

@@ -23,8 +23,12 @@ import { violation } from "./frames.ts";
 
 const STRING = 8;
 
-/** Reads what a worker says of its outputs. @throws {WorkerError} WORKER_PROTOCOL for what it cannot have meant */
+/** What a worker says of its outputs. @throws {WorkerError} WORKER_PROTOCOL for what it cannot have meant */
 export function readOutputs(frame: CallFrame): readonly TensorDescription[] {
+  return frame.describedOutputs(readDescription);
+}
+
+function readDescription(frame: CallFrame): readonly TensorDescription[] {
   let tensors: readonly TensorDescription[];
   try {
     tensors = readAnswer(frame.answer());
@@ -41,12 +45,12 @@ export function collectOutputs(
   found: readonly TensorDescription[],
   storage: StorageKind,
 ): Tensors {
-  const tensors = emptyTensors(frame.isGiven);
-  frame.outputs.forEach((output, i) => {
-    const tensor = collectOutput(frame, output, found[i]!, storage), { name } = output.port;
+  const tensors = emptyTensors(frame.isGiven), { outputs } = frame;
+  for (let i = 0; i < outputs.length; i++) {
+    const output = outputs[i]!, tensor = collectOutput(frame, i, output, found[i]!, storage), { name } = output.port;
     if (tensor === undefined) refuseOutput(tensors, name, "nothing");
     else tensors[name] = tensor;
-  });
+  }
   if (frame.outputs.length < frame.model.outputs.length) {
     for (const { name, info, fetchable } of frame.model.outputs) {
       if (!fetchable) refuseOutput(tensors, name, info.dtype);
@@ -58,6 +62,7 @@ export function collectOutputs(
 
 function collectOutput(
   frame: CallFrame,
+  position: number,
   output: CallOutput,
   { elementType, shape, place, byteLength }: TensorDescription,
   storage: StorageKind,
@@ -72,9 +77,10 @@ function collectOutput(
     const { shape, data } = decodeTensor(frame.resultBytes(output, byteLength));
     return makeTensor("string", Object.freeze([...shape]), heapStorage(data));
   }
-  const elements = shape.reduce((product, size) => product * size, 1);
+  let elements = 1;
+  for (let axis = 0; axis < shape.length; axis++) elements *= shape[axis]!;
   if (elements * elementByteLength(port.dtype!) !== byteLength) throw violation(`output "${port.name}" of other bytes`);
-  const data = frame.result(output, byteLength);
+  const data = frame.result(position, byteLength);
   if (target === undefined) return make(dtype as NumericDType, shape, data, storage);
   checkFilled(port.name, target, shape);
   copyInto(target, data);

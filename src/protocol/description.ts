@@ -3,17 +3,19 @@
  *
  * A request: +0 u16 inputs, +2 u16 outputs, +4 u32 flags (1 starts a sequence, 2 ends one), +8 u64 number of the
  * sequence, 0 for none; then its tensors, inputs first. An answer: +0 u16 0, +2 u16 outputs, +4 and +8 zero; then its
- * tensors. A tensor: +0 u16 port, +2 u8 dtype (ONNX's number), +3 u8 rank, +4 u32 place, +8 u64 byteOffset, +16 u64
- * byteLength, +24 u64 generation, +32 u8 length of the region's name, +33 its ASCII characters, at most 95; at +128 a
- * u64 for each dimension.
+ * tensors. A tensor: +0 u16 port, +2 u8 dtype (ONNX's number), +3 u8 rank, +4 u8 place, +5 u8 length of the region's
+ * name, +6 u16 0, +8 u64 byteOffset, +16 u64 byteLength, +24 u64 generation; then a u64 for each dimension, and the
+ * name in ASCII, padded with zeros to a multiple of 8.
  *
  * @module
  */
 import { MAX_RANK } from "./limits.ts";
 
 /** Bytes before the first tensor, of a tensor, and of each of its dimensions. */
-export const HEAD_BYTE_LENGTH = 16, TENSOR_BYTE_LENGTH = 128, DIMENSION_BYTE_LENGTH = 8;
-const NAME_AT = 33, MOST_NAME = 95;
+export const HEAD_BYTE_LENGTH = 16, TENSOR_BYTE_LENGTH = 32, DIMENSION_BYTE_LENGTH = 8;
+const MOST_NAME = 95;
+
+const padded = (byteLength: number): number => Math.ceil(byteLength / 8) * 8;
 
 /** Where a tensor's bytes lie, or are to lie. */
 export const PLACE = {
@@ -62,25 +64,32 @@ export interface SequenceDescription {
 }
 
 /** Bytes of tensors, as they are described. */
-export function describedByteLength(tensors: readonly { readonly shape: readonly number[] }[]): number {
-  return tensors.reduce((sum, { shape }) => sum + TENSOR_BYTE_LENGTH + shape.length * DIMENSION_BYTE_LENGTH, 0);
+export function describedByteLength(tensors: readonly Pick<TensorDescription, "shape" | "region">[]): number {
+  return tensors.reduce((sum, tensor) => sum + byteLengthOf(tensor), 0);
+}
+
+function byteLengthOf({ shape, region = "" }: Pick<TensorDescription, "shape" | "region">): number {
+  return TENSOR_BYTE_LENGTH + shape.length * DIMENSION_BYTE_LENGTH + padded(region.length);
 }
 
 const setU64 = (view: DataView, at: number, value: number): void => view.setBigUint64(at, BigInt(value), true);
 
 function writeTensor(view: DataView, at: number, tensor: TensorDescription): number {
-  const { region = "", shape } = tensor;
+  const { region = "", shape } = tensor, names = at + TENSOR_BYTE_LENGTH + shape.length * DIMENSION_BYTE_LENGTH;
   view.setUint16(at, tensor.port, true);
   view.setUint8(at + 2, tensor.elementType);
   view.setUint8(at + 3, shape.length);
-  view.setUint32(at + 4, tensor.place, true);
+  view.setUint8(at + 4, tensor.place);
+  view.setUint8(at + 5, region.length);
+  view.setUint16(at + 6, 0, true);
   setU64(view, at + 8, tensor.byteOffset);
   setU64(view, at + 16, tensor.byteLength);
   setU64(view, at + 24, tensor.generation ?? 0);
-  view.setUint8(at + 32, region.length);
-  for (let i = 0; i < MOST_NAME; i++) view.setUint8(at + NAME_AT + i, i < region.length ? region.charCodeAt(i) : 0);
   shape.forEach((size, axis) => setU64(view, at + TENSOR_BYTE_LENGTH + axis * DIMENSION_BYTE_LENGTH, size));
-  return at + TENSOR_BYTE_LENGTH + shape.length * DIMENSION_BYTE_LENGTH;
+  for (let i = 0; i < padded(region.length); i++) {
+    view.setUint8(names + i, i < region.length ? region.charCodeAt(i) : 0);
+  }
+  return at + byteLengthOf(tensor);
 }
 
 /** Bytes of a request's description. */
@@ -154,14 +163,15 @@ class Reader {
   tensor(): TensorDescription {
     const at = this.#take(TENSOR_BYTE_LENGTH), rank = this.#view.getUint8(at + 3);
     if (rank > MAX_RANK) throw new MalformedDescription(`a tensor in it has ${rank} dimensions`);
-    const dimensions = this.#take(rank * DIMENSION_BYTE_LENGTH), nameLength = this.#view.getUint8(at + 32);
+    const dimensions = this.#take(rank * DIMENSION_BYTE_LENGTH), nameLength = this.#view.getUint8(at + 5);
     if (nameLength > MOST_NAME) throw new MalformedDescription("the name of a region in it is too long");
-    const name = Array.from({ length: nameLength }, (_, i) => this.#view.getUint8(at + NAME_AT + i));
+    const nameAt = this.#take(padded(nameLength));
+    const name = Array.from({ length: nameLength }, (_, i) => this.#view.getUint8(nameAt + i));
     return {
       port: this.u16(at),
       elementType: this.#view.getUint8(at + 2),
       shape: Object.freeze(Array.from({ length: rank }, (_, axis) => this.u64(dimensions + axis * 8))),
-      place: this.u32(at + 4),
+      place: this.#view.getUint8(at + 4),
       byteOffset: this.u64(at + 8),
       byteLength: this.u64(at + 16),
       ...(nameLength > 0 && { region: String.fromCharCode(...name), generation: this.u64(at + 24) }),

@@ -16,6 +16,8 @@ import type { RemoteModel } from "./remote_model.ts";
 const MOST_WAITING = SLOTS - 1;
 /** Bytes of the lane that requests which are over keep for the next ones. */
 const MOST_IDLE_BYTES = 64 << 20;
+/** Idle frames that are looked at for one of the same shapes. */
+const MOST_TRIES = 8;
 /** Looking for an answer: at most so many ms, and so many times what a run took as a rule. */
 const MOST_LOOK_MS = 0.3, LOOK_FACTOR = 1.5, LEAST_LOOK_MS = 0.02;
 /** How long a synchronous call sleeps at a time, and how often it looks after the worker, in ms. */
@@ -99,11 +101,11 @@ export class LaneCaller {
       await unlessAborted(this.#turn(), options?.signal);
     }
     this.#checkOpen();
-    const frame = this.#takeFrame(model, feeds, options);
-    let isAbandoned = false;
+    const found = this.#findFrame(model, feeds, options), frame = found ?? this.#makeFrame(model);
+    let isAbandoned = false, isLaidOut = found !== undefined;
     try {
       for (;;) {
-        this.#prepare(frame, feeds, options, true);
+        frame.prepare(feeds, options, isLaidOut, true, this.#isReachable);
         frame.submit(FLAG.bell, options);
         await this.#answered(frame, options, deadline).catch((error) => {
           isAbandoned = this.#failure === undefined;
@@ -119,6 +121,7 @@ export class LaneCaller {
         }
         const tensors = this.#conclude(frame, feeds, options);
         if (tensors !== undefined) return tensors;
+        isLaidOut = false;
       }
     } finally {
       if (isAbandoned) this.#abandon(frame);
@@ -131,11 +134,11 @@ export class LaneCaller {
   runSync(model: RemoteModel, feeds: Feeds, options: CallSyncOptions | undefined, timeoutMs: number): Tensors {
     if (options !== undefined) checkCallOptions(options);
     this.#checkOpen();
-    const frame = this.#takeFrame(model, feeds, options);
-    let isAbandoned = false;
+    const found = this.#findFrame(model, feeds, options), frame = found ?? this.#makeFrame(model);
+    let isAbandoned = false, isLaidOut = found !== undefined;
     try {
       for (;;) {
-        this.#prepare(frame, feeds, options, false);
+        frame.prepare(feeds, options, isLaidOut, false, this.#isReachable);
         isAbandoned = true;
         frame.submit(0, options);
         this.#awaitAnswer(frame, timeoutMs);
@@ -147,6 +150,7 @@ export class LaneCaller {
         isAbandoned = false;
         const tensors = this.#conclude(frame, feeds, options);
         if (tensors !== undefined) return tensors;
+        isLaidOut = false;
       }
     } finally {
       if (isAbandoned && this.#failure === undefined) this.#abandon(frame);
@@ -188,10 +192,6 @@ export class LaneCaller {
 
   #turn(): Promise<void> {
     return new Promise((resolve) => this.#queue.push(resolve));
-  }
-
-  #prepare(frame: CallFrame, feeds: Feeds, options: CallOptions | undefined, asynchronous: boolean): void {
-    frame.prepare(feeds, options, asynchronous, this.#isReachable);
   }
 
   #answered(frame: CallFrame, options: CallOptions | undefined, deadline: number): Promise<void> {
@@ -278,20 +278,26 @@ export class LaneCaller {
     return this.#unreachable.size > before;
   }
 
-  #takeFrame(model: RemoteModel, feeds: Feeds, options: CallOptions | undefined): CallFrame {
+  /** An idle frame that is laid out for such a request. */
+  #findFrame(model: RemoteModel, feeds: Feeds, options: CallOptions | undefined): CallFrame | undefined {
     const idle = this.#idle;
-    for (let i = idle.length - 1, tries = 0; i >= 0 && tries < 8; i--) {
+    for (let i = idle.length - 1, tries = 0; i >= 0 && tries < MOST_TRIES; i--) {
       const frame = idle[i]!;
       if (frame.model !== model) continue;
       tries++;
       if (!frame.matches(feeds, options)) continue;
-      idle.splice(i, 1);
+      if (i === idle.length - 1) idle.pop();
+      else idle.splice(i, 1);
       this.#idleBytes -= frame.heldBytes;
       return frame;
     }
+    return undefined;
+  }
+
+  #makeFrame(model: RemoteModel): CallFrame {
     if (this.#abandoned.size > 0) this.#settleAbandoned();
     let slot = this.#lane.takeSlot();
-    while (slot === undefined && idle.length > 0) {
+    while (slot === undefined && this.#idle.length > 0) {
       this.#evict();
       slot = this.#lane.takeSlot();
     }

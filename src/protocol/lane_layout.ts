@@ -76,6 +76,8 @@ export const SLOT = {
   cancelled: 9,
   /** For how long it may wait in the queue, in ms; 0 for ever. */
   queueMs: 10,
+  /** Changes when the room for the answer's description does, or what lies there. */
+  layout: 11,
   /** Equals `sequence` when the request is answered: written last. */
   answered: 16,
   /** Of {@linkcode ANSWER}. */

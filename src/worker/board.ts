@@ -82,12 +82,22 @@ export class Board {
 
   /** Works while no other thread of the worker does. */
   exclusively<T>(work: () => T): T {
-    lock(this.#mutex);
+    this.lock();
     try {
       return work();
     } finally {
-      unlock(this.#mutex);
+      this.unlock();
     }
+  }
+
+  /** Begins to work alone. */
+  lock(): void {
+    lock(this.#mutex);
+  }
+
+  /** Lets others work. */
+  unlock(): void {
+    unlock(this.#mutex);
   }
 
   /** Changes when executors must give their event loops a turn. */

@@ -9,8 +9,8 @@ const COUNTERS = [
   "failures",
   "runs",
   "batched",
-  "queueMicros",
-  "runMicros",
+  "queueMs",
+  "runMs",
   "lastAt",
   "largestBatch",
 ] as const;
@@ -23,8 +23,8 @@ type Counters = { -readonly [K in typeof COUNTERS[number]]: number };
 
 /** What was counted for one model. */
 export interface ModelStatistics extends Readonly<Counters> {
-  /** Microseconds from a request's arrival to its answer, that so many of a hundred are below. */
-  latencyMicros(percent: number): number;
+  /** Time from a request's arrival to its answer, in ms, that so many of a hundred are below. */
+  latencyMs(percent: number): number;
 }
 
 /** What executors count, each in cells of its own: nobody waits for anybody. */
@@ -37,35 +37,35 @@ export class Statistics {
     this.#address = address;
   }
 
-  /** Counts a run of an executor, and its requests. */
-  noteRun(executor: number, model: number, requests: number, runMicros: number): void {
+  /** Counts a run of an executor, and its requests. @param end when it was over, in ms */
+  noteRun(executor: number, model: number, requests: number, runMs: number, end: number): void {
     const { f64 } = this.#cell(executor, model);
     f64[2]!++;
     if (requests > 1) f64[3]! += requests;
-    f64[5]! += runMicros;
-    f64[6] = performance.timeOrigin + performance.now();
+    f64[5]! += runMs;
+    f64[6] = end;
     if (requests > f64[7]!) f64[7] = requests;
   }
 
   /** Counts a request that was answered. */
-  noteRequest(executor: number, model: number, queueMicros: number, totalMicros: number, failed: boolean): void {
-    const { f64, buckets } = this.#cell(executor, model);
+  noteRequest(executor: number, model: number, queueMs: number, totalMs: number, failed: boolean): void {
+    const { f64, buckets } = this.#cell(executor, model), micros = totalMs * 1000;
     f64[0]!++;
     if (failed) f64[1]!++;
-    f64[4]! += queueMicros;
-    const bucket = totalMicros < 1 ? 0 : Math.floor(Math.log2(totalMicros) * PER_OCTAVE);
+    f64[4]! += queueMs;
+    const bucket = micros < 1 ? 0 : Math.floor(Math.log2(micros) * PER_OCTAVE);
     buckets[Math.min(BUCKETS - 1, bucket)]!++;
   }
 
   /** Whether a run of a model takes longer than so many ms, as a rule. */
   isLong(model: number, milliseconds: number): boolean {
-    let runs = 0, micros = 0;
+    let runs = 0, sum = 0;
     for (let executor = 0; executor < MOST_EXECUTORS; executor++) {
       const { f64 } = this.#cell(executor, model);
       runs += f64[2]!;
-      micros += f64[5]!;
+      sum += f64[5]!;
     }
-    return micros > runs * milliseconds * 1000;
+    return sum > runs * milliseconds;
   }
 
   /** What all executors counted for a model. */
@@ -77,7 +77,7 @@ export class Statistics {
       cell.buckets.forEach((value, i) => buckets[i]! += value);
     }
     const counters = Object.fromEntries(COUNTERS.map((name, i) => [name, sums[i]!])) as Counters;
-    return { ...counters, latencyMicros: (percent) => percentile(buckets, percent) };
+    return { ...counters, latencyMs: (percent) => percentile(buckets, percent) / 1000 };
   }
 
   #cell(executor: number, model: number): { readonly f64: Float64Array; readonly buckets: Uint32Array } {

@@ -55,10 +55,9 @@ export function workerStatus(sources: StatusSources): WorkerStatus {
 
 function modelStatus(entry: ServedEntry, { board, statistics }: StatusSources): ModelStatus {
   const { index, name, config: { version, path }, state, problem, session, loadedAt, batching } = entry;
-  const { requests, failures, runs, batched, largestBatch, queueMicros, runMicros, latencyMicros } = statistics.of(
+  const { requests, failures, runs, batched, largestBatch, queueMs, runMs, latencyMs } = statistics.of(
     index,
   );
-  const latency = (percent: number): number => latencyMicros(percent) / 1000;
   return {
     name,
     version,
@@ -73,9 +72,9 @@ function modelStatus(entry: ServedEntry, { board, statistics }: StatusSources): 
     runs,
     batchedRequests: batched,
     largestBatch,
-    meanQueueMs: requests === 0 ? 0 : queueMicros / requests / 1000,
-    meanRunMs: runs === 0 ? 0 : runMicros / runs / 1000,
-    latencyMs: { p50: latency(50), p90: latency(90), p99: latency(99) },
+    meanQueueMs: requests === 0 ? 0 : queueMs / requests,
+    meanRunMs: runs === 0 ? 0 : runMs / runs,
+    latencyMs: { p50: latencyMs(50), p90: latencyMs(90), p99: latencyMs(99) },
   };
 }
 

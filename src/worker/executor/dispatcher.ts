@@ -32,6 +32,8 @@ const LONG_RUN_MS = 20;
 export interface Work {
   readonly model: number;
   readonly entries: readonly Entry[];
+  /** In ms, by the clock of the board. */
+  readonly takenAt: number;
 }
 
 /** What one executor does with the board: takes requests in, and takes out what it runs next. */
@@ -49,6 +51,7 @@ export class Dispatcher {
   readonly wanted: Set<number> = new Set();
   /** The model that this executor runs. */
   #running: number | undefined;
+  readonly #refused: (readonly [Entry, Error])[] = [];
   #wakeIn = SLEEP_MS;
   #lookedForOverdue = 0;
 
@@ -97,14 +100,19 @@ export class Dispatcher {
 
   /** Ends the run before, takes in what clients wrote, and takes out what is to be run next. */
   next(): Work | undefined {
-    const refused: (readonly [Entry, Error])[] = [];
-    const work = this.#board.exclusively(() => {
+    const now = clock(), refused: (readonly [Entry, Error])[] = this.#refused, board = this.#board;
+    board.lock();
+    let work: Work | undefined;
+    try {
       this.#end();
-      this.#collect(refused);
-      return this.#take(refused);
-    });
-    for (const [entry, error] of refused) this.refuse(entry, error);
-    if (work !== undefined && this.#board.waiting > 0 && Atomics.load(this.#page, PAGE.asleep) > 0) this.#wakeAnother();
+      this.#collect(now, refused);
+      this.#wakeIn = SLEEP_MS;
+      if (board.waiting > 0) work = this.#take(now, refused);
+    } finally {
+      board.unlock();
+    }
+    while (refused.length > 0) this.refuse(...refused.pop()!);
+    if (work !== undefined && board.waiting > 0 && Atomics.load(this.#page, PAGE.asleep) > 0) this.#wakeAnother();
     return work;
   }
 
@@ -137,18 +145,18 @@ export class Dispatcher {
     this.lane(client).fail(slot, sequence, this.#index, error);
   }
 
-  #collect(refused: (readonly [Entry, Error])[]): void {
+  #collect(now: number, refused: (readonly [Entry, Error])[]): void {
     for (let word = 0; word < MOST_CLIENTS / 32; word++) {
       if (Atomics.load(this.#page, PAGE.attention + word) === 0) continue;
       for (let bits = Atomics.exchange(this.#page, PAGE.attention + word, 0); bits !== 0; bits &= bits - 1) {
         const client = word * 32 + 31 - Math.clz32(bits & -bits);
-        if (this.#board.isAlive(client)) this.#collectFrom(client, refused);
+        if (this.#board.isAlive(client)) this.#collectFrom(client, now, refused);
       }
     }
   }
 
-  #collectFrom(client: number, refused: (readonly [Entry, Error])[]): void {
-    const lane = this.lane(client), { words } = lane, now = clock();
+  #collectFrom(client: number, now: number, refused: (readonly [Entry, Error])[]): void {
+    const { words } = this.lane(client);
     for (let word = 0; word < SLOTS / 32; word++) {
       if (Atomics.load(words, LANE.pending + word) === 0) continue;
       for (let bits = Atomics.exchange(words, LANE.pending + word, 0); bits !== 0; bits &= bits - 1) {
@@ -176,20 +184,19 @@ export class Dispatcher {
     }
   }
 
-  #take(refused: (readonly [Entry, Error])[]): Work | undefined {
-    this.#wakeIn = SLEEP_MS;
-    const own = this.#takeOwn(), now = clock();
+  #take(now: number, refused: (readonly [Entry, Error])[]): Work | undefined {
+    const own = this.#takeOwn(now);
     if (own !== undefined) return own;
     if (now - this.#lookedForOverdue > OVERDUE_MS) this.#refuseOverdue(now, refused);
     for (let priority = 0; priority < PRIORITIES.length; priority++) {
       const model = this.#first(priority, now);
-      if (model !== undefined) return this.#takeOf(model, priority);
+      if (model !== undefined) return this.#takeOf(model, priority, now);
     }
     return undefined;
   }
 
   /** What this executor alone can do. */
-  #takeOwn(): Work | undefined {
+  #takeOwn(now: number): Work | undefined {
     const queue = Board.ownQueue(this.#index), first = this.#board.peek(queue);
     if (first === undefined) return undefined;
     const model = this.lane(first.client).words[slotWord(first.slot) + SLOT.model]!;
@@ -197,7 +204,7 @@ export class Dispatcher {
       this.wanted.add(model);
       return undefined;
     }
-    return this.#begin(model, [this.#board.shift(queue)!]);
+    return this.#begin(model, [this.#board.shift(queue)!], now);
   }
 
   #refuseOverdue(now: number, refused: (readonly [Entry, Error])[]): void {
@@ -244,7 +251,7 @@ export class Dispatcher {
     return rest > 0;
   }
 
-  #takeOf(model: number, priority: number): Work {
+  #takeOf(model: number, priority: number, now: number): Work {
     const { axes, maxBatchSize } = this.#models[model]!.settings, most = axes === undefined ? 1 : maxBatchSize;
     const entries: Entry[] = [], queue = Board.queueOf(model, priority);
     while (entries.length < most) {
@@ -252,13 +259,13 @@ export class Dispatcher {
       if (entry === undefined) break;
       entries.push(entry);
     }
-    return this.#begin(model, entries);
+    return this.#begin(model, entries, now);
   }
 
-  #begin(model: number, entries: readonly Entry[]): Work {
+  #begin(model: number, entries: readonly Entry[], takenAt: number): Work {
     this.#running = model;
     this.#board.beginRun(this.#index, model, this.#models[model]?.runOptionsAddress ?? 0n, entries);
-    return { model, entries };
+    return { model, entries, takenAt };
   }
 
   /** Waits for a client or the worker to ring: first by looking, where that is worth it, then asleep. */

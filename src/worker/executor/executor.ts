@@ -37,6 +37,8 @@ export class Executor {
   /** Results that found no room, by the place of their request. */
   readonly #kept = new Map<number, KeptResults & { readonly generation: number }>();
   #control = -1;
+  /** When what is done now began. */
+  #time = 0;
 
   constructor(start: Start, tell: (message: FromExecutor) => void) {
     this.#index = start.index;
@@ -120,22 +122,33 @@ export class Executor {
     this.#tell({ kind: "turned" });
   }
 
-  #run({ model: number, entries }: Work): void {
+  #run({ model: number, entries, takenAt }: Work): void {
     const model = this.#models[number];
-    const ready: Ready[] = [];
-    for (const entry of entries) {
-      const { client, slot, sequence } = entry, lane = this.#dispatcher.lane(client), at = slotWord(slot);
-      try {
-        if (lane.words[at + SLOT.cancelled] === sequence) throw new WorkerError("WORKER_TIMEOUT", "It was given up");
-        if (model === undefined) throw new WorkerError("UNKNOWN_MODEL", `There is no model ${number} here`);
-        if ((lane.words[at + SLOT.flags]! & FLAG.collect) !== 0) this.#collect(number, model, entry, lane);
-        else ready.push({ entry, lane, plan: model.plan(client, lane, slot) });
-      } catch (error) {
-        this.#fail(number, entry, error);
-      }
+    this.#time = takenAt;
+    if (entries.length === 1) {
+      const ready = this.#prepare(number, model, entries[0]!);
+      if (ready !== undefined) this.#runGroup(number, model!, [ready]);
+      return;
     }
-    if (model === undefined) return;
-    while (ready.length > 0) this.#runGroup(number, model, this.#takeGroup(model, ready));
+    const ready = entries.flatMap((entry) => this.#prepare(number, model, entry) ?? []);
+    while (ready.length > 0) this.#runGroup(number, model!, this.#takeGroup(model!, ready));
+  }
+
+  /** Makes a request ready to run; `undefined` for one that is answered already. */
+  #prepare(number: number, model: ServedModel | undefined, entry: Entry): Ready | undefined {
+    const { client, slot, sequence } = entry;
+    try {
+      const lane = this.#dispatcher.lane(client), at = slotWord(slot);
+      if (lane.words[at + SLOT.cancelled] === sequence) throw new WorkerError("WORKER_TIMEOUT", "It was given up");
+      if (model === undefined) throw new WorkerError("UNKNOWN_MODEL", `There is no model ${number} here`);
+      if ((lane.words[at + SLOT.flags]! & FLAG.collect) === 0) {
+        return { entry, lane, plan: model.plan(client, lane, slot) };
+      }
+      this.#collect(number, model, entry, lane);
+    } catch (error) {
+      this.#fail(number, entry, error);
+    }
+    return undefined;
   }
 
   /** The first request, with those that can be joined to it. */
@@ -151,65 +164,69 @@ export class Executor {
   }
 
   #runGroup(number: number, model: ServedModel, group: readonly Ready[]): void {
-    const begun: Ready[] = [];
-    for (const one of group) {
-      try {
-        one.plan.begin();
-        begun.push(one);
-      } catch (error) {
-        this.#fail(number, one.entry, error);
-      }
-    }
-    if (begun.length === 0) return;
+    if (group.length === 1) return this.#runOne(number, model, group[0]!);
+    const begun = group.filter((one) => this.#begin(number, one));
     try {
-      if (begun.length === 1 || !this.#runBatch(number, model, begun)) {
-        for (const one of begun) this.#runOne(number, model, one);
+      if (begun.length < 2 || !this.#runBatch(number, model, begun)) {
+        for (const one of begun) this.#runBegun(number, model, one);
       }
     } finally {
       for (const { plan } of begun) plan.end();
     }
   }
 
-  #runOne(number: number, model: ServedModel, one: Ready): void {
+  /** Brings what a request reads to where it is safe. Whether that could be done: if not, it is answered. */
+  #begin(number: number, { plan, entry }: Ready): boolean {
     try {
-      this.#runAlone(number, model, one);
+      plan.begin();
+      return true;
     } catch (error) {
-      this.#fail(number, one.entry, error);
+      this.#fail(number, entry, error);
+      return false;
     }
   }
 
-  #runAlone(number: number, model: ServedModel, one: Ready): void {
-    const { entry, lane, plan } = one, { slot } = entry, start = clock();
-    if (plan.request.sequence === undefined) {
-      const { kept, ...answer } = runSingle(lane, slot, plan, model.runOptions), end = clock();
-      if (kept) this.#keep(entry, lane, kept);
-      this.#statistics.noteRun(this.#index, number, 1, (end - start) * 1000);
-      return this.#answer(number, one, answer, start, end, 1);
+  #runOne(number: number, model: ServedModel, one: Ready): void {
+    if (!this.#begin(number, one)) return;
+    try {
+      this.#runBegun(number, model, one);
+    } finally {
+      one.plan.end();
     }
-    if (!model.hasState) {
-      throw new WorkerError("UNSUPPORTED", "Cannot keep a sequence: the worker was told of no state of this model");
+  }
+
+  #runBegun(number: number, model: ServedModel, one: Ready): void {
+    const { entry, lane, plan } = one, { runOptions } = model;
+    try {
+      if (plan.request.sequence === undefined) {
+        const delivered = runSingle(lane, entry.slot, plan, runOptions), { kept } = delivered;
+        if (kept !== undefined) this.#keep(entry, lane, kept);
+        return this.#answer(number, one, delivered, this.#ran(number, 1), 1);
+      }
+      if (!model.hasState) {
+        throw new WorkerError("UNSUPPORTED", "Cannot keep a sequence: the worker was told of no state of this model");
+      }
+      using result = model.sequences(entry.client, lane).run(plan, runOptions);
+      this.#deliver(number, one, result.computed, this.#ran(number, 1), 1);
+    } catch (error) {
+      this.#fail(number, entry, error);
     }
-    using result = model.sequences(entry.client, lane).run(plan, model.runOptions);
-    const end = clock();
-    this.#statistics.noteRun(this.#index, number, 1, (end - start) * 1000);
-    this.#deliver(number, one, result.computed, start, end, 1);
   }
 
   /** Runs requests as one. Whether that could be done: if not, each is run alone, as one may be why. */
   #runBatch(number: number, model: ServedModel, group: readonly Ready[]): boolean {
-    const plans = group.map(({ plan }) => plan), start = clock();
+    const plans = group.map(({ plan }) => plan), { length } = group;
     let result: ReturnType<Batch["run"]>;
     try {
-      result = model.batch(plans[0]!, plans.length).run(plans, model.runOptions);
+      result = model.batch(plans[0]!, length).run(plans, model.runOptions);
     } catch {
       return false;
     }
     using outputs = result;
-    const end = clock();
-    this.#statistics.noteRun(this.#index, number, group.length, (end - start) * 1000);
+    const runMs = this.#ran(number, length);
     group.forEach((one, i) => {
       try {
-        this.#deliver(number, one, outputs.outputs[i]!, start, end, group.length);
+        this.#deliver(number, one, outputs.outputs[i]!, runMs, length);
       } catch (error) {
         this.#fail(number, one.entry, error);
       }
@@ -217,21 +234,28 @@ export class Executor {
     return true;
   }
 
+  /** Counts a run that is over. Returns for how long it ran, in ms. */
+  #ran(number: number, requests: number): number {
+    const end = clock(), runMs = end - this.#time;
+    this.#statistics.noteRun(this.#index, number, requests, runMs, end);
+    this.#time = end;
+    return runMs;
+  }
+
   /** Brings what was computed for a request to its client, or keeps it until there is room. */
   #deliver(
     number: number,
     one: Ready,
     computed: readonly (ComputedOutput | undefined)[],
-    start: number,
-    end: number,
+    runMs: number,
     batchSize: number,
   ): void {
     const { entry, lane, plan } = one, answer = deliver(lane, entry.slot, plan, computed);
     if (answer.status === ANSWER.kept) {
       const copies = computed.map((output) => output && copied(output));
-      this.#keep(entry, lane, { plan, computed: copies, [Symbol.dispose]() {} });
+      this.#keep(entry, lane, { computed: copies, [Symbol.dispose]() {} });
     }
-    this.#answer(number, one, answer, start, end, batchSize);
+    this.#answer(number, one, answer, runMs, batchSize);
   }
 
   #keep({ client, slot }: Entry, { generation }: LaneView, kept: KeptResults): void {
@@ -242,7 +266,7 @@ export class Executor {
 
   /** Brings results that were kept to where the client has made room by now. */
   #collect(number: number, model: ServedModel, entry: Entry, lane: LaneView): void {
-    const { client, slot } = entry, place = client * SLOTS + slot, kept = this.#kept.get(place), start = clock();
+    const { client, slot } = entry, place = client * SLOTS + slot, kept = this.#kept.get(place);
     if (kept === undefined || kept.generation !== lane.generation) {
       throw new WorkerError("WORKER_PROTOCOL", "There are no results to collect");
     }
@@ -253,7 +277,7 @@ export class Executor {
       if (answer.status === ANSWER.kept) {
         throw new WorkerError("WORKER_PROTOCOL", "There is still no room for the results");
       }
-      this.#answer(number, { entry, lane, plan }, answer, start, clock(), 1);
+      this.#answer(number, { entry, lane, plan }, answer, 0, 1);
     } finally {
       plan.end();
       kept[Symbol.dispose]();
@@ -264,19 +288,18 @@ export class Executor {
   #answer(
     number: number,
     { entry, lane }: Ready,
-    answer: { readonly status: number; readonly answerByteLength: number },
-    start: number,
-    end: number,
+    { status, answerByteLength }: { readonly status: number; readonly answerByteLength: number },
+    runMs: number,
     batchSize: number,
   ): void {
-    const queueMicros = (start - entry.arrivedAt) * 1000, runMicros = (end - start) * 1000;
-    this.#statistics.noteRequest(this.#index, number, queueMicros, (end - entry.arrivedAt) * 1000, false);
-    this.#board.give(entry.client, entry.slot);
-    lane.answer(entry.slot, entry.sequence, this.#index, { ...answer, queueMicros, runMicros, batchSize });
+    const { client, slot, sequence, arrivedAt } = entry, totalMs = this.#time - arrivedAt, queueMs = totalMs - runMs;
+    this.#statistics.noteRequest(this.#index, number, queueMs, totalMs, false);
+    this.#board.give(client, slot);
+    lane.answer(slot, sequence, this.#index, status, answerByteLength, queueMs * 1000, runMs * 1000, batchSize);
   }
 
   #fail(number: number, entry: Entry, error: unknown): void {
-    this.#statistics.noteRequest(this.#index, number, 0, (clock() - entry.arrivedAt) * 1000, true);
+    this.#statistics.noteRequest(this.#index, number, 0, clock() - entry.arrivedAt, true);
     this.#dispatcher.refuse(entry, error);
   }
 }

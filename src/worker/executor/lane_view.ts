@@ -16,15 +16,6 @@ import {
 const MSG_DONTWAIT = 0x40, MSG_NOSIGNAL = 0x4000;
 const ONE = 1n;
 
-/** What became of a request, for its client to know. */
-export interface Outcome {
-  readonly status: number;
-  readonly answerByteLength: number;
-  readonly queueMicros: number;
-  readonly runMicros: number;
-  readonly batchSize: number;
-}
-
 const encoder = new TextEncoder();
 
 /** A client's lane as one executor sees it. The client may write anywhere in it at any time. */
@@ -62,14 +53,23 @@ export class LaneView {
   }
 
   /** Answers a request: from here on the slot is its client's. */
-  answer(slot: number, sequence: number, executor: number, outcome: Outcome): void {
+  answer(
+    slot: number,
+    sequence: number,
+    executor: number,
+    status: number,
+    answerByteLength: number,
+    queueMicros: number,
+    runMicros: number,
+    batchSize: number,
+  ): void {
     const { words } = this, at = slotWord(slot);
-    words[at + SLOT.status] = outcome.status;
-    words[at + SLOT.answerByteLength] = outcome.answerByteLength;
+    words[at + SLOT.status] = status;
+    words[at + SLOT.answerByteLength] = answerByteLength;
     words[at + SLOT.ranBy] = executor;
-    words[at + SLOT.queueMicros] = outcome.queueMicros;
-    words[at + SLOT.runMicros] = outcome.runMicros;
-    words[at + SLOT.batchSize] = outcome.batchSize;
+    words[at + SLOT.queueMicros] = queueMicros;
+    words[at + SLOT.runMicros] = runMicros;
+    words[at + SLOT.batchSize] = batchSize;
     const rings = (words[at + SLOT.flags]! & FLAG.bell) !== 0;
     Atomics.store(words, at + SLOT.answered, sequence);
     if (Atomics.load(words, LANE.waiting) !== 0) {
@@ -93,6 +93,7 @@ export class LaneView {
     } while (bytes.length > capacity && most > 0);
     if (bytes.length > capacity) return 0;
     new Uint8Array(this.view(byteOffset, capacity)).set(bytes);
+    this.words[at + SLOT.answerRevision]!++;
     return bytes.length;
   }
 
@@ -100,12 +101,6 @@ export class LaneView {
   fail(slot: number, sequence: number, executor: number, error: unknown): void {
     const { name, code, message } = error as { name: string; code?: string; message: string };
     const answerByteLength = this.writeError(slot, { name, code: code ?? "SYSTEM", message });
-    this.answer(slot, sequence, executor, {
-      status: ANSWER.failed,
-      answerByteLength,
-      queueMicros: 0,
-      runMicros: 0,
-      batchSize: 0,
-    });
+    this.answer(slot, sequence, executor, ANSWER.failed, answerByteLength, 0, 0, 1);
   }
 }

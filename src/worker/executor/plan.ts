@@ -13,6 +13,7 @@ import { decodeTensor } from "../../tensor/bytes.ts";
 import { dtypeOfOnnx, elementByteLength } from "../../tensor/dtype.ts";
 import type { LaneView } from "./lane_view.ts";
 import { RegionPart } from "./region_part.ts";
+import type { Delivered } from "./single.ts";
 
 /** Floats up to so many bytes may be parameters, which C reads more than once. */
 const PARAMETER_BYTES = 256;
@@ -73,6 +74,11 @@ export class Plan implements Disposable {
   readonly slots: BigUint64Array;
   /** Values over the places of outputs, by position. */
   readonly targets: (Handle | undefined)[] = [];
+  /** Whether C writes all outputs at their places, and the slots say where. */
+  isInPlace = false;
+  /** Where the outputs were described last: they need not be again. */
+  described: { readonly layout: number; readonly revision: number; readonly delivered: Delivered } | undefined;
+  readonly #copies: readonly (() => void)[];
   readonly #block: Block;
   readonly #regions: RegionPart[] = [];
 
@@ -93,6 +99,7 @@ export class Plan implements Disposable {
     if (this.outputs.length === 0) throw typeError("INVALID_ARGUMENT", "Cannot run: no output to compute is named");
     this.signature = inputs.map(({ port, shape }) => `${port.name}:${shape.join("x")}`).join() + ">" +
       this.outputs.map(({ index }) => index).join();
+    this.#copies = inputs.flatMap(({ copy }) => copy ?? []);
     const ins = inputs.length, outs = this.outputs.length;
     this.#block = new Block(16 * (ins + outs));
     const words = new BigUint64Array(this.#block.buffer, 0, 2 * (ins + outs)).fill(0n);
@@ -119,7 +126,8 @@ export class Plan implements Disposable {
       while (held > 0) this.#regions[--held]!.release();
       throw error;
     }
-    for (const { copy } of this.inputs) copy?.();
+    const copies = this.#copies;
+    for (let i = 0; i < copies.length; i++) copies[i]!();
   }
 
   /** Lets go of the shared memory. */
@@ -132,9 +140,11 @@ export class Plan implements Disposable {
     return this.inputs.some(({ pointer }) => pointer === undefined);
   }
 
-  /** Whether the memory that it was laid out over is still there. */
+  /** Whether it holds for another request: the memory that it was laid out over is still there. */
   get usable(): boolean {
-    return this.#regions.every((part) => !part.gone);
+    const regions = this.#regions;
+    for (let i = 0; i < regions.length; i++) if (regions[i]!.gone) return false;
+    return true;
   }
 
   /** Makes the value over an output's place, of the shape that it is expected to have. */

@@ -29,6 +29,7 @@ interface Planned {
   /** What it had written. */
   readonly copy: Uint32Array;
   readonly plan: Plan;
+  readonly isOnce: boolean;
 }
 
 /** What a model has for one client. */
@@ -108,7 +109,7 @@ export class ServedModel implements Disposable {
     }
     const omitted = request.sequence === undefined ? NONE : this.#state;
     const plan = new Plan(this.core, lane, request, omitted);
-    plans.bySlot[slot] = { byteOffset, source, copy, plan };
+    plans.bySlot[slot] = { byteOffset, source, copy, plan, isOnce: plan.once };
     return plan;
   }
 
@@ -169,8 +170,8 @@ export class ServedModel implements Disposable {
 
 const NONE: ReadonlySet<string> = new Set();
 
-function isSame({ source, copy, plan }: Planned): boolean {
-  if (plan.once) return false;
+function isSame({ source, copy, isOnce }: Planned): boolean {
+  if (isOnce) return false;
   for (let i = 0; i < copy.length; i++) if (source[i] !== copy[i]) return false;
   return true;
 }

@@ -10,7 +10,6 @@ import { type Plan, type PlannedOutput, releaseValue } from "./plan.ts";
 
 /** Results that found no room, as the executor keeps them until they are collected. */
 export interface KeptResults extends Disposable {
-  readonly plan: Plan;
   readonly computed: readonly (ComputedOutput | undefined)[];
 }
 
@@ -29,47 +28,37 @@ function inPlace({ port, index, target, part }: PlannedOutput, plan: Plan): Comp
   return { elementType, shape, byteLength, write: undefined };
 }
 
-/** A plan's outputs as they were described last: by which revision of the slot's answer. */
-interface Described {
-  readonly byteOffset: number;
-  readonly byteLength: number;
-  readonly revision: number;
-}
-
-const described = new WeakMap<Plan, Described>();
-
 /** Runs one request. The caller has begun the plan, and ends it. @throws {OrtError} and as `readOutput` */
 export function runSingle(lane: LaneView, slot: number, plan: Plan, runOptions: Pointer): Delivered {
-  const { core, inputNames, inputValues, outputNames, outputValues, slots, outputs, targets } = plan, { api } = core;
+  const { core, inputNames, inputValues, outputNames, outputValues, outputs } = plan, { api, pointer } = core;
   const ins = core.counts[plan.inputs.length]!, outs = core.counts[outputs.length]!;
-  let isWhole = true;
-  for (let i = 0; i < outputs.length; i++) {
-    const target = plan.expectTarget(lane, i);
-    if (target === undefined) isWhole = false;
-    slots[i] = target === undefined ? 0n : target.address;
-  }
-  const { pointer } = core;
+  if (!plan.isInPlace) point(lane, plan);
   let status = api.Run(pointer, runOptions, inputNames, inputValues, ins, outputNames, outs, outputValues);
-  if (status !== null && withdraw(plan, status)) {
-    isWhole = false;
-    api.ReleaseStatus(status);
-    status = api.Run(pointer, runOptions, inputNames, inputValues, ins, outputNames, outs, outputValues);
-  }
-  if (status !== null) check(status, "run the model");
-  if (isWhole) {
-    const { words } = lane,
-      at = slotWord(slot),
-      before = described.get(plan),
-      byteOffset = words[at + SLOT.answerOffset]!;
-    if (before?.revision === words[at + SLOT.answerRevision] && before?.byteOffset === byteOffset) {
-      return { status: ANSWER.done, answerByteLength: before.byteLength, kept: undefined };
+  if (status !== null) {
+    if (withdraw(plan, status)) {
+      api.ReleaseStatus(status);
+      status = api.Run(pointer, runOptions, inputNames, inputValues, ins, outputNames, outs, outputValues);
     }
-    const delivered = deliver(lane, slot, plan, outputs.map((output) => inPlace(output, plan)));
-    const { answerByteLength: byteLength } = delivered;
-    described.set(plan, { byteOffset, byteLength, revision: words[at + SLOT.answerRevision]! });
-    return { ...delivered, kept: undefined };
+    check(status, "run the model");
   }
-  return collect(lane, slot, plan, targets.map((target) => target !== undefined));
+  if (!plan.isInPlace) return collect(lane, slot, plan, plan.targets.map((target) => target !== undefined));
+  const { words } = lane, at = slotWord(slot), before = plan.described, layout = words[at + SLOT.layout]!;
+  if (before !== undefined && before.revision === words[at + SLOT.answerRevision] && before.layout === layout) {
+    return before.delivered;
+  }
+  const delivered = { ...deliver(lane, slot, plan, outputs.map((output) => inPlace(output, plan))), kept: undefined };
+  plan.described = { layout, delivered, revision: words[at + SLOT.answerRevision]! };
+  return delivered;
+}
+
+/** Has C write outputs at their places, where it is known how large they are, and make the others. */
+function point(lane: LaneView, plan: Plan): void {
+  plan.isInPlace = true;
+  plan.outputs.forEach((_, i) => {
+    const target = plan.expectTarget(lane, i);
+    plan.slots[i] = target?.address ?? 0n;
+    if (target === undefined) plan.isInPlace = false;
+  });
 }
 
 /** Leaves outputs to onnxruntime whose shape was only expected, where that is why a run failed. */
@@ -81,6 +70,7 @@ function withdraw(plan: Plan, status: Pointer): boolean {
     releaseValue(plan.targets[i]);
     plan.targets[i] = undefined;
     plan.slots[i] = 0n;
+    plan.isInPlace = false;
     any = true;
   });
   return any;
@@ -108,7 +98,7 @@ function collect(lane: LaneView, slot: number, plan: Plan, isInPlace: readonly b
       return { ...delivered, kept: undefined };
     }
     const copies = computed.map((output, i) => isInPlace[i] ? copyOf(lane, plan, i, output!) : output);
-    return { ...delivered, kept: { plan, computed: copies, [Symbol.dispose]: release } };
+    return { ...delivered, kept: { computed: copies, [Symbol.dispose]: release } };
   } catch (error) {
     release();
     throw error;
