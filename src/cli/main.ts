@@ -12,7 +12,9 @@ import { doctorCommand } from "./doctor.ts";
 import { installCommand } from "./install.ts";
 import { Interrupted } from "./interrupts.ts";
 import { prepareCommand } from "./prepare.ts";
+import { psCommand } from "./ps.ts";
 import { runCommand } from "./run.ts";
+import { serveCommand } from "./serve.ts";
 
 /** Exit code for a command line that cannot be understood. */
 const USAGE = 2;
@@ -27,6 +29,8 @@ function program(onEnd: (exitCode: number) => void): Command {
     .enablePositionalOptions()
     .addCommand(installCommand())
     .addCommand(prepareCommand(onEnd))
+    .addCommand(serveCommand(onEnd))
+    .addCommand(psCommand())
     .addCommand(runCommand(onEnd))
     .addCommand(benchCommand(onEnd))
     .addCommand(doctorCommand(onEnd));

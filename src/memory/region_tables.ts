@@ -10,6 +10,7 @@ import {
   RETURNED_OFFSET,
   SLOT,
   SLOT_BYTE_LENGTH,
+  SLOTS,
   SLOTS_OFFSET,
   STATE_OFFSET,
 } from "./region_layout.ts";
@@ -104,6 +105,15 @@ export class RegionTables {
       byteOffset: Number(this.#words[at + BLOCK.byteOffset / 8]),
       byteLength: Number(this.#words[at + BLOCK.byteLength / 8]),
     };
+  }
+
+  /** The participants that hold a block. */
+  holdersOf(index: number): ProcessIdentity[] {
+    const holders = Atomics.load(this.#words, this.#holders(index)), found: ProcessIdentity[] = [];
+    for (let slot = 0; slot < SLOTS; slot++) {
+      if ((holders & RegionTables.bitOf(slot)) !== 0n) found.push(this.participant(slot).identity);
+    }
+    return found;
   }
 
   /** Whether anybody, or a reference on its way, holds a block. */

@@ -127,7 +127,7 @@ export class Connection {
     const { lanes, page } = this.#service;
     if (page.fd === undefined) return [];
     try {
-      this.#lane = lanes.open(true);
+      this.#lane = lanes.open(true, this.#peer.pid);
     } catch (error) {
       if (error instanceof SystemFailure) return [];
       throw error;

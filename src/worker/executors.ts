@@ -4,7 +4,7 @@ import { offset } from "../../ffi/native_memory.ts";
 import { WorkerError } from "../errors.ts";
 import { PAGE, PAGE_BYTE_LENGTH } from "../protocol/lane_layout.ts";
 import { remoteError } from "../protocol/remote_error.ts";
-import type { Board } from "./board.ts";
+import type { Board } from "./board/board.ts";
 import type { FromExecutor, ToExecutor } from "./executor/messages.ts";
 
 /** What an executor tells of requests for which joining is to be proven. */
@@ -59,7 +59,8 @@ export class Executors {
   #startThread(index: number): void {
     const thread = new Worker(new URL("./executor/main.ts", import.meta.url), { type: "module" });
     thread.onmessage = ({ data }: MessageEvent<FromExecutor>) => {
-      if (data.kind === "wanted") this.#events.wanted(data.model);
+      if (data.kind === "awake") this.#tellStart(thread, index);
+      else if (data.kind === "wanted") this.#events.wanted(data.model);
       else if (data.kind === "unproven") this.#events.unproven(data);
       for (const { sees } of [...this.#waiting]) sees(data, index);
     };
@@ -70,6 +71,9 @@ export class Executors {
       for (const { fail } of [...this.#waiting]) fail(error);
     };
     this.#threads.push(thread);
+  }
+
+  #tellStart(thread: Worker, index: number): void {
     const { board, page, statistics } = this.#memory;
     thread.postMessage({ kind: "start", index, executors: this.count, board, page, statistics } satisfies ToExecutor);
   }
@@ -99,7 +103,7 @@ export class Executors {
   /** Resolves when none of them uses what was gone before. */
   async turned(): Promise<void> {
     const control = this.#board.changeControl();
-    const turned = this.#all((_, index) => (this.#board.turnOf(index) - control | 0) >= 0);
+    const turned = this.#all((_, index) => (this.#board.runs.turnOf(index) - control | 0) >= 0);
     this.#ring();
     await turned;
   }

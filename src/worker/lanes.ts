@@ -5,7 +5,8 @@ import { WorkerError } from "../errors.ts";
 import { ort } from "../ort/environment.ts";
 import { check } from "../ort/status.ts";
 import { HEAP_OFFSET, initLane, LANE_BYTE_LENGTH, MOST_CLIENTS, SLOT, slotWord } from "../protocol/lane_layout.ts";
-import type { Board, Run } from "./board.ts";
+import type { Board } from "./board/board.ts";
+import type { Run } from "./board/runs.ts";
 import type { Executors } from "./executors.ts";
 import { SharedPages } from "./shared_pages.ts";
 
@@ -34,9 +35,10 @@ export class Lanes {
    * Makes a lane, and lets executors serve it.
    *
    * @param isShared whether another process will map it
+   * @param pid of that process; 0 where it is not known
    * @throws {WorkerError} WORKER_BUSY when there are too many @throws {SystemFailure} where there is no memory or descriptor
    */
-  open(isShared: boolean): Lane & { close(): Promise<void> } {
+  open(isShared: boolean, pid: number): Lane & { close(): Promise<void> } {
     const pages = isShared ? SharedPages.shared("coload-lane", LANE_BYTE_LENGTH) : SharedPages.own(LANE_BYTE_LENGTH);
     let bells: readonly OwnedDescriptor[] = [];
     try {
@@ -46,7 +48,9 @@ export class Lanes {
         OwnedDescriptor,
         OwnedDescriptor,
       ];
-      const client = this.#board.addClient(pages.address, own.fd);
+      const client = this.#board.exclusively(() =>
+        this.#board.clients.add({ address: pages.address, bell: own.fd, pid })
+      );
       if (client === undefined) {
         throw new WorkerError("WORKER_BUSY", `The worker has ${MOST_CLIENTS} clients, and takes no more`);
       }
@@ -75,11 +79,14 @@ export class Lanes {
   }
 
   async #close(client: number, pages: SharedPages, bell: OwnedDescriptor): Promise<void> {
-    this.#board.removeClient(client);
+    this.#board.exclusively(() => {
+      this.#board.clients.remove(client);
+      this.#board.queues.remove(client);
+    });
     this.#stopWhere((entry) => entry.client === client);
     await this.#executors.turned();
     this.#words[client] = undefined;
-    this.#board.freeClient(client);
+    this.#board.clients.free(client);
     bell[Symbol.dispose]();
     pages[Symbol.dispose]();
   }
@@ -88,15 +95,15 @@ export class Lanes {
   #stopWhere(isMeant: (entry: Run["entries"][number]) => boolean): void {
     this.#board.exclusively(() => {
       for (let executor = 0; executor < this.#executors.count; executor++) {
-        const { runOptions, entries } = this.#board.runOf(executor), pointer = ffi.pointer(runOptions);
+        const { runOptions, entries } = this.#board.runs.of(executor), pointer = ffi.pointer(runOptions);
         if (pointer === null || !entries.some(isMeant) || !entries.every((entry) => this.#isGivenUp(entry))) continue;
-        this.#board.noteStopped(executor);
+        this.#board.runs.noteStopped(executor);
         check(ort().api.RunOptionsSetTerminate(pointer), "stop a run");
       }
     });
   }
 
   #isGivenUp({ client, slot, sequence }: Run["entries"][number]): boolean {
-    return !this.#board.isAlive(client) || this.#words[client]?.[slotWord(slot) + SLOT.cancelled] === sequence;
+    return !this.#board.clients.isAlive(client) || this.#words[client]?.[slotWord(slot) + SLOT.cancelled] === sequence;
   }
 }

@@ -11,7 +11,7 @@ export interface LocalLane extends AsyncDisposable {
 
 /** Makes a lane of this process's own memory. @param page where the worker's page lies @throws as `Lanes.open` */
 export async function openLocalLane(lanes: Lanes, page: bigint): Promise<LocalLane> {
-  const { client, pages, bell, close } = lanes.open(false);
+  const { client, pages, bell, close } = lanes.open(false, 0);
   const lane = new ClientLane({ lane: pages.address, client, page, fd: undefined });
   const caller = new LaneCaller(lane, {
     cancel: (slot, sequence) => lanes.cancel(client, slot, sequence),

@@ -11,7 +11,8 @@ import { defaultSocket, socketPath } from "../protocol/endpoint.ts";
 import { MOST_CLIENTS, PAGE, PAGE_BYTE_LENGTH } from "../protocol/lane_layout.ts";
 import type { WorkerStatus } from "../protocol/status.ts";
 import { models as registry } from "../registry/model_registry.ts";
-import { Board, BOARD_BYTE_LENGTH, MOST_EXECUTORS, MOST_MODELS } from "./board.ts";
+import { Board } from "./board/board.ts";
+import { BOARD_BYTE_LENGTH, MOST_EXECUTORS, MOST_MODELS } from "./board/layout.ts";
 import { Connection, type Service } from "./connection.ts";
 import { Executors, type Unproven } from "./executors.ts";
 import { Lanes } from "./lanes.ts";
@@ -231,7 +232,7 @@ async function make(
   resources.defer(() => executors.stop());
   const lanes = new Lanes(board, executors);
   resources.defer(() => lanes.closed());
-  const isIdle = (model: number): boolean => board.queued(model) === 0 && board.busy(model, count) === 0;
+  const isIdle = (model: number): boolean => board.queues.queued(model) === 0 && board.runs.busy(model, count) === 0;
   const models = new ServedModels(configs, executors, (model) => statistics.of(model).lastAt, isIdle);
   resources.defer(() => models.close());
   return { page, board, statistics, executors, lanes, models, claim };

@@ -1,6 +1,6 @@
 import { ffi } from "../../ffi/mod.ts";
 import { offset } from "../../ffi/native_memory.ts";
-import { MOST_EXECUTORS, MOST_MODELS } from "./board.ts";
+import { MOST_EXECUTORS, MOST_MODELS } from "./board/layout.ts";
 
 /** Eight buckets for each power of two: a latency is known to one part in eleven. */
 const PER_OCTAVE = 8, BUCKETS = 32 * PER_OCTAVE;

@@ -3,7 +3,7 @@ import config from "../../deno.json" with { type: "json" };
 import { ffi } from "../../ffi/mod.ts";
 import { readText } from "../../ffi/files.ts";
 import type { ClientStatus, ModelStatus, ProcessMemory, WorkerStatus } from "../protocol/status.ts";
-import type { Board } from "./board.ts";
+import type { Board } from "./board/board.ts";
 import type { ServedEntry } from "./served_models.ts";
 import type { Statistics } from "./statistics.ts";
 
@@ -30,8 +30,8 @@ export interface StatusSources {
 
 /** Whether anything runs or waits. */
 export function isBusy({ board, executors }: Pick<StatusSources, "board" | "executors">): boolean {
-  if (board.waiting > 0) return true;
-  for (let executor = 0; executor < executors; executor++) if (board.runningOf(executor) > 0) return true;
+  if (board.queues.waiting > 0) return true;
+  for (let executor = 0; executor < executors; executor++) if (board.runs.countOf(executor) > 0) return true;
   return false;
 }
 
@@ -49,7 +49,10 @@ export function workerStatus(sources: StatusSources): WorkerStatus {
     executors,
     memory: processMemory(),
     models: entries.map((entry) => modelStatus(entry, sources)),
-    clients: clients.map((client) => ({ ...client, queued: client.sharesMemory ? board.queuedOf(client.id) : 0 })),
+    clients: clients.map((client) => ({
+      ...client,
+      queued: client.sharesMemory ? board.queues.ofClient(client.id) : 0,
+    })),
   };
 }
 
@@ -66,7 +69,7 @@ function modelStatus(entry: ServedEntry, { board, statistics }: StatusSources): 
     ...(problem && { problem: problem.message }),
     ...(session && { loadedAt, memory: session.memory, sharing: session.sharing }),
     batching: describeBatching(batching),
-    queued: board.queued(index),
+    queued: board.queues.queued(index),
     requests,
     failures,
     runs,

@@ -1,3 +1,4 @@
+import { createInterface } from "node:readline";
 import { clearTimeout, setTimeout } from "node:timers";
 import type { WorkerOptions } from "../../worker/model_worker.ts";
 import { type FromWorker, readMessages, toLine, type ToWorker } from "./messages.ts";
@@ -8,6 +9,7 @@ const LAST_WORDS_MS = 500;
 
 /** How a process ended. */
 export interface End {
+  readonly pid: number | undefined;
   readonly exitCode: number | null;
   readonly signal: string | null;
   /** Why it could not serve. */
@@ -49,7 +51,7 @@ export class WorkerProcess {
     };
     const onOther = onOutput ?? ((line: string) => console.error(line));
     readMessages<FromWorker>(child.stdout!, { onMessage: said, onOther });
-    if (onOutput !== undefined) readMessages<never>(child.stderr!, { onMessage: () => {}, onOther });
+    if (onOutput !== undefined) createInterface({ input: child.stderr! }).on("line", onOutput);
     this.ended = this.#end();
     this.tell({ serve: options, showsProgress });
   }
@@ -71,7 +73,7 @@ export class WorkerProcess {
     const child = this.#child, { promise, resolve } = Promise.withResolvers<End>();
     const done = (exitCode: number | null, signal: string | null): void => {
       const readyMs = this.#readyAt === undefined ? undefined : performance.now() - this.#readyAt;
-      resolve({ exitCode, signal, failure: this.#failure, readyMs });
+      resolve({ pid: child.pid, exitCode, signal, failure: this.#failure, readyMs });
     };
     child.once("error", (error) => {
       this.#failure ??= { message: error.message };

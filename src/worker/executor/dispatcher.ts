@@ -13,7 +13,8 @@ import {
   SLOTS,
   slotWord,
 } from "../../protocol/lane_layout.ts";
-import { Board, clock, type Entry } from "../board.ts";
+import { type Board, clock } from "../board/board.ts";
+import { type Entry, RequestQueues } from "../board/queues.ts";
 import type { Statistics } from "../statistics.ts";
 import { LaneView } from "./lane_view.ts";
 import type { ModelSettings } from "./messages.ts";
@@ -78,9 +79,9 @@ export class Dispatcher {
 
   /** A client's lane. */
   lane(client: number): LaneView {
-    const board = this.#board, generation = board.generationOf(client), found = this.#lanes[client];
+    const { clients } = this.#board, generation = clients.generationOf(client), found = this.#lanes[client];
     if (found?.generation === generation) return found;
-    return this.#lanes[client] = new LaneView(board.laneOf(client), generation, board.bellOf(client));
+    return this.#lanes[client] = new LaneView(clients.of(client));
   }
 
   /** Forgets the lanes of clients that are gone: they are about to be unmapped. */
@@ -107,12 +108,14 @@ export class Dispatcher {
       this.#end();
       this.#collect(now, refused);
       this.#wakeIn = SLEEP_MS;
-      if (board.waiting > 0) work = this.#take(now, refused);
+      if (board.queues.waiting > 0) work = this.#take(now, refused);
     } finally {
       board.unlock();
     }
     while (refused.length > 0) this.refuse(...refused.pop()!);
-    if (work !== undefined && board.waiting > 0 && Atomics.load(this.#page, PAGE.asleep) > 0) this.#wakeAnother();
+    if (work !== undefined && board.queues.waiting > 0 && Atomics.load(this.#page, PAGE.asleep) > 0) {
+      this.#wakeAnother();
+    }
     return work;
   }
 
@@ -123,7 +126,7 @@ export class Dispatcher {
 
   #end(): void {
     if (this.#running === undefined) return;
-    if (this.#board.endRun(this.#index)) this.#models[this.#running]?.resetRunOptions();
+    if (this.#board.runs.end(this.#index)) this.#models[this.#running]?.resetRunOptions();
     this.#running = undefined;
   }
 
@@ -135,13 +138,19 @@ export class Dispatcher {
 
   /** Answers whatever waits for a model, which cannot be loaded. */
   refuseAll(model: number, error: Error): void {
-    const entries = this.#board.exclusively(() => this.#board.takeAll(model));
+    const isOf = ({ client, slot }: Entry): boolean => this.lane(client).words[slotWord(slot) + SLOT.model] === model;
+    const entries = this.#board.exclusively(() => [
+      ...PRIORITIES.flatMap((_, priority) =>
+        this.#board.queues.takeWhere(RequestQueues.of(model, priority), () => true)
+      ),
+      ...this.#board.queues.takeWhere(RequestQueues.own(this.#index), isOf),
+    ]);
     for (const entry of entries) this.refuse(entry, error);
   }
 
   /** Answers that a request cannot be done. */
   refuse({ client, slot, sequence }: Entry, error: unknown): void {
-    this.#board.give(client, slot);
+    this.#board.queues.give(client, slot);
     this.lane(client).fail(slot, sequence, this.#index, error);
   }
 
@@ -150,7 +159,7 @@ export class Dispatcher {
       if (Atomics.load(this.#page, PAGE.attention + word) === 0) continue;
       for (let bits = Atomics.exchange(this.#page, PAGE.attention + word, 0); bits !== 0; bits &= bits - 1) {
         const client = word * 32 + 31 - Math.clz32(bits & -bits);
-        if (this.#board.isAlive(client)) this.#collectFrom(client, now, refused);
+        if (this.#board.clients.isAlive(client)) this.#collectFrom(client, now, refused);
       }
     }
   }
@@ -162,7 +171,7 @@ export class Dispatcher {
       for (let bits = Atomics.exchange(words, LANE.pending + word, 0); bits !== 0; bits &= bits - 1) {
         const slot = word * 32 + 31 - Math.clz32(bits & -bits), at = slotWord(slot);
         const sequence = Atomics.load(words, at + SLOT.sequence);
-        if (sequence === words[at + SLOT.answered] || !this.#board.take(client, slot)) continue;
+        if (sequence === words[at + SLOT.answered] || !this.#board.queues.take(client, slot)) continue;
         const queueMs = words[at + SLOT.queueMs]!, model = words[at + SLOT.model]!, settings = this.#settings[model];
         const waits = Math.min(queueMs || Infinity, settings?.queueTimeoutMs ?? Infinity);
         const entry = { client, slot, sequence, arrivedAt: now, waitsUntil: now + waits };
@@ -172,13 +181,13 @@ export class Dispatcher {
         }
         const isOwn = (words[at + SLOT.flags]! & FLAG.own) !== 0;
         if (isOwn) {
-          this.#board.push(Board.ownQueue(words[at + SLOT.executor]! % this.#executors), entry);
-        } else if (this.#board.queued(model) >= settings.maxQueueSize) {
+          this.#board.queues.push(RequestQueues.own(words[at + SLOT.executor]! % this.#executors), entry);
+        } else if (this.#board.queues.queued(model) >= settings.maxQueueSize) {
           const message = `The model's queue is full: ${settings.maxQueueSize} requests wait`;
           refused.push([entry, new WorkerError("WORKER_BUSY", message)]);
         } else {
           const priority = Math.min(words[at + SLOT.priority]!, PRIORITIES.length - 1);
-          this.#board.push(Board.queueOf(model, priority), entry);
+          this.#board.queues.push(RequestQueues.of(model, priority), entry);
         }
       }
     }
@@ -197,35 +206,35 @@ export class Dispatcher {
 
   /** What this executor alone can do. */
   #takeOwn(now: number): Work | undefined {
-    const queue = Board.ownQueue(this.#index), first = this.#board.peek(queue);
+    const queue = RequestQueues.own(this.#index), first = this.#board.queues.peek(queue);
     if (first === undefined) return undefined;
     const model = this.lane(first.client).words[slotWord(first.slot) + SLOT.model]!;
     if (this.#settings[model] !== undefined && this.#models[model] === undefined) {
       this.wanted.add(model);
       return undefined;
     }
-    return this.#begin(model, [this.#board.shift(queue)!], now);
+    return this.#begin(model, [this.#board.queues.shift(queue)!], now);
   }
 
   #refuseOverdue(now: number, refused: (readonly [Entry, Error])[]): void {
     this.#lookedForOverdue = now;
-    this.#settings.forEach((settings, model) => {
-      if (settings === undefined) return;
-      for (let priority = 0; priority < PRIORITIES.length; priority++) {
-        for (const entry of this.#board.takeOverdue(Board.queueOf(model, priority), now)) {
-          const waited = Math.round(now - entry.arrivedAt), most = Math.round(entry.waitsUntil - entry.arrivedAt);
-          const message = `The request waited ${waited} ms for its turn, and may wait ${most} ms`;
-          refused.push([entry, new WorkerError("WORKER_TIMEOUT", message)]);
-        }
+    const queues = this.#settings.flatMap((_, model) =>
+      PRIORITIES.map((_, priority) => RequestQueues.of(model, priority))
+    );
+    for (const queue of [...queues, RequestQueues.own(this.#index)]) {
+      for (const entry of this.#board.queues.takeWhere(queue, ({ waitsUntil }) => waitsUntil <= now)) {
+        const waited = Math.round(now - entry.arrivedAt), most = Math.round(entry.waitsUntil - entry.arrivedAt);
+        const message = `The request waited ${waited} ms for its turn, and may wait ${most} ms`;
+        refused.push([entry, new WorkerError("WORKER_TIMEOUT", message)]);
       }
-    });
+    }
   }
 
   /** The model whose request of a priority has waited longest, among those that this executor can run now. */
   #first(priority: number, now: number): number | undefined {
     let first: number | undefined, arrival = 0;
     for (let model = 0; model < this.#settings.length; model++) {
-      const queue = Board.queueOf(model, priority), found = this.#board.firstArrival(queue);
+      const queue = RequestQueues.of(model, priority), found = this.#board.queues.firstArrival(queue);
       if (found === undefined) continue;
       if (this.#models[model] === undefined) {
         this.wanted.add(model);
@@ -239,23 +248,23 @@ export class Dispatcher {
 
   /** Whether a request should wait for others to join it, or for an executor that other models do not need. */
   #isToWait(model: number, queue: number, now: number): boolean {
-    const busy = this.#board.busy(model, this.#executors), { settings } = this.#models[model]!;
+    const busy = this.#board.runs.busy(model, this.#executors), { settings } = this.#models[model]!;
     if (busy === 0) return false;
     if (this.#settings.length > 1 && busy >= this.#executors - 1 && this.#statistics.isLong(model, LONG_RUN_MS)) {
       return true;
     }
     const { axes, maxBatchSize, maxQueueDelayMs } = settings;
-    if (axes === undefined || maxQueueDelayMs === 0 || this.#board.count(queue) >= maxBatchSize) return false;
-    const rest = this.#board.firstTime(queue) + maxQueueDelayMs - now;
+    if (axes === undefined || maxQueueDelayMs === 0 || this.#board.queues.count(queue) >= maxBatchSize) return false;
+    const rest = this.#board.queues.firstTime(queue) + maxQueueDelayMs - now;
     if (rest > 0) this.#wakeIn = Math.min(this.#wakeIn, rest);
     return rest > 0;
   }
 
   #takeOf(model: number, priority: number, now: number): Work {
     const { axes, maxBatchSize } = this.#models[model]!.settings, most = axes === undefined ? 1 : maxBatchSize;
-    const entries: Entry[] = [], queue = Board.queueOf(model, priority);
+    const entries: Entry[] = [], queue = RequestQueues.of(model, priority);
     while (entries.length < most) {
-      const entry = this.#board.shift(queue);
+      const entry = this.#board.queues.shift(queue);
       if (entry === undefined) break;
       entries.push(entry);
     }
@@ -264,7 +273,7 @@ export class Dispatcher {
 
   #begin(model: number, entries: readonly Entry[], takenAt: number): Work {
     this.#running = model;
-    this.#board.beginRun(this.#index, model, this.#models[model]?.runOptionsAddress ?? 0n, entries);
+    this.#board.runs.begin(this.#index, model, this.#models[model]?.runOptionsAddress ?? 0n, entries);
     return { model, entries, takenAt };
   }
 

@@ -2,7 +2,8 @@ import { WorkerError } from "../../errors.ts";
 import { models as registry } from "../../registry/model_registry.ts";
 import { errorMessage, remoteError } from "../../protocol/remote_error.ts";
 import { ANSWER, FLAG, SLOT, SLOTS, slotWord } from "../../protocol/lane_layout.ts";
-import { Board, clock, type Entry } from "../board.ts";
+import { Board, clock } from "../board/board.ts";
+import type { Entry } from "../board/queues.ts";
 import { Statistics } from "../statistics.ts";
 import { type ComputedOutput, copied, deliver } from "./answer.ts";
 import type { Batch } from "./batch.ts";
@@ -109,7 +110,7 @@ export class Executor {
 
   #forgetGone(control: number): void {
     const isGone = (client: number, generation: number): boolean =>
-      !this.#board.isAlive(client) || this.#board.generationOf(client) !== generation;
+      !this.#board.clients.isAlive(client) || this.#board.clients.generationOf(client) !== generation;
     for (const [place, kept] of this.#kept) {
       if (!isGone(Math.floor(place / SLOTS), kept.generation)) continue;
       kept[Symbol.dispose]();
@@ -118,7 +119,7 @@ export class Executor {
     for (const model of this.#models) model?.forget(isGone);
     this.#dispatcher.forget(isGone);
     this.#control = control;
-    this.#board.noteTurn(this.#index, control);
+    this.#board.runs.noteTurn(this.#index, control);
     this.#tell({ kind: "turned" });
   }
 
@@ -294,7 +295,7 @@ export class Executor {
   ): void {
     const { client, slot, sequence, arrivedAt } = entry, totalMs = this.#time - arrivedAt, queueMs = totalMs - runMs;
     this.#statistics.noteRequest(this.#index, number, queueMs, totalMs, false);
-    this.#board.give(client, slot);
+    this.#board.queues.give(client, slot);
     lane.answer(slot, sequence, this.#index, status, answerByteLength, queueMs * 1000, runMs * 1000, batchSize);
   }
 

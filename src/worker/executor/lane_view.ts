@@ -2,6 +2,7 @@ import { ffi, type Pointer } from "../../../ffi/mod.ts";
 import { wakeWord } from "../../../ffi/futex.ts";
 import { libc } from "../../../ffi/libc.ts";
 import { offset } from "../../../ffi/native_memory.ts";
+import type { BoardClient } from "../board/clients.ts";
 import {
   ANSWER,
   FLAG,
@@ -23,14 +24,17 @@ export class LaneView {
   readonly address: bigint;
   /** Which of the clients that had this place it is of. */
   readonly generation: number;
+  /** The client's process; 0 where that is not known. */
+  readonly pid: number;
   readonly words: Uint32Array;
   readonly #bell: number;
   readonly #base: Pointer;
   /** Where each slot's last word lies, for waking who waits for it. */
   readonly #answered: (Pointer | undefined)[] = new Array(SLOTS);
 
-  constructor(address: bigint, generation: number, bell: number) {
+  constructor({ address, generation, bell, pid }: BoardClient) {
     this.address = address;
+    this.pid = pid;
     this.generation = generation;
     this.#bell = bell;
     this.#base = offset({ address }, 0);

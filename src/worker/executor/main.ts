@@ -37,4 +37,6 @@ function serve(thread: Thread): void {
   };
 }
 
-serve(globalThis as unknown as Thread);
+const thread = globalThis as unknown as Thread;
+serve(thread);
+thread.postMessage({ kind: "awake" }); // what was said before nobody heard

@@ -58,6 +58,8 @@ export type ToExecutor =
 
 /** What an executor tells. */
 export type FromExecutor =
+  /** It listens. */
+  | { readonly kind: "awake" }
   | { readonly kind: "started" }
   | { readonly kind: "loaded" | "unloaded"; readonly model: number; readonly epoch: number }
   | {

@@ -169,7 +169,7 @@ export class Plan implements Disposable {
     const isParameter = byteLength <= PARAMETER_BYTES || !FLOATS.includes(tensor.elementType);
     let part: RegionPart | undefined, from: Pointer;
     if (place === PLACE.region) {
-      part = RegionPart.open(tensor);
+      part = RegionPart.open(tensor, lane.pid);
       this.#regions.push(part);
       from = part.pointer;
     } else if (place === PLACE.lane && lane.contains(byteOffset, byteLength) && byteOffset % 64 === 0) {
@@ -233,7 +233,7 @@ export class Plan implements Disposable {
           `[${target.shape.join(", ")}] found`;
         throw rangeError("INVALID_SHAPE", message);
       }
-      const part = RegionPart.open(target);
+      const part = RegionPart.open(target, lane.pid);
       this.#regions.push(part);
       return { port, index: target.port, target, part };
     }

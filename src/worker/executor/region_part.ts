@@ -1,6 +1,7 @@
 import type { Pointer } from "../../../ffi/mod.ts";
 import { offset } from "../../../ffi/native_memory.ts";
-import { rangeError, staleError } from "../../errors.ts";
+import { processIdentity } from "../../../ffi/process_identity.ts";
+import { NativeError, rangeError, staleError } from "../../errors.ts";
 import { unpackGeneration } from "../../memory/block_use.ts";
 import type { Region } from "../../memory/region.ts";
 import { joinRegion } from "../../memory/regions.ts";
@@ -25,9 +26,14 @@ export class RegionPart {
     this.pointer = offset(region.mapping, start);
   }
 
-  /** @throws {ReferenceError} STALE_REFERENCE @throws {RangeError} OUT_OF_RANGE @throws {NativeError} as `Region.join` */
+  /**
+   * @param pid of the client, which must hold what it names; 0 where it is not known
+   * @throws {ReferenceError} STALE_REFERENCE @throws {RangeError} OUT_OF_RANGE
+   * @throws {NativeError} FOREIGN_REFERENCE for memory that the client does not hold; as `Region.join`
+   */
   static open(
     { region: name = "", generation = 0, byteOffset, byteLength, elementType }: TensorDescription,
+    pid: number,
   ): RegionPart {
     const region = joinRegion(name), { index, generation: count } = unpackGeneration(generation);
     const { dataOffset, byteLength: regionBytes, blockCapacity } = region.layout, end = byteOffset + byteLength;
@@ -36,6 +42,7 @@ export class RegionPart {
     if (byteOffset < dataOffset || end > regionBytes || byteOffset % elementBytes !== 0) {
       throw rangeError("OUT_OF_RANGE", `Cannot use bytes ${byteOffset} to ${end} of region ${name}`);
     }
+    checkHolder(region, index, pid);
     return new RegionPart(region, index, count, byteOffset, end);
   }
 
@@ -58,4 +65,13 @@ export class RegionPart {
   release(): void {
     this.#region.release(this.#index);
   }
+}
+
+/** Refuses memory that the client does not hold itself. Of a process in another pid namespace that cannot be told. */
+function checkHolder(region: Region, index: number, pid: number): void {
+  const { namespace } = processIdentity(), holders = region.tables.holdersOf(index);
+  if (pid === 0 || holders.some((holder) => holder.pid === pid || holder.namespace !== namespace)) return;
+  if (holders.length === 0) throw staleError(`Cannot use a block of region ${region.name}: it was freed`);
+  const message = `Cannot use a block of region ${region.name}: the client, process ${pid}, does not hold it`;
+  throw new NativeError("FOREIGN_REFERENCE", message);
 }
