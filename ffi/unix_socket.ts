@@ -28,7 +28,7 @@ const SIGNATURES = {
 const AF_UNIX = 1, SOCK_STREAM = 1, SOCK_NONBLOCK = 0x800, SOCK_CLOEXEC = 0x80000, BACKLOG = 512;
 const SOL_SOCKET = 1, SO_PEERCRED = 17, SCM_RIGHTS = 1, SHUT_RDWR = 2;
 const MSG_DONTWAIT = 0x40, MSG_NOSIGNAL = 0x4000, MSG_CTRUNC = 8, MSG_CMSG_CLOEXEC = 0x40000000;
-const POLLIN = 1, POLLERR = 8, POLLHUP = 0x10, POLLRDHUP = 0x2000;
+const POLLIN = 1, POLLOUT = 4, POLLERR = 8, POLLHUP = 0x10, POLLRDHUP = 0x2000;
 
 /** Threads that wait for descriptors, at most: others wait for one of these. */
 const MOST_WAITING = 16;
@@ -134,6 +134,13 @@ export function isHungUp(fd: number): boolean {
   pollEntry ??= new OwnedMemory(8);
   const events = writePollEntry(pollEntry, fd, POLLRDHUP);
   return posix().poll(offset(pollEntry, 0), 1n, 0) > 0 && (events[1]! & (POLLRDHUP | POLLHUP | POLLERR)) !== 0;
+}
+
+/** Blocks this thread until a descriptor can be read, or written, or is closed at the other end. Whether it was in time. */
+export function blockUntil(fd: number, what: "readable" | "writable", milliseconds: number): boolean {
+  pollEntry ??= new OwnedMemory(8);
+  writePollEntry(pollEntry, fd, what === "readable" ? POLLIN : POLLOUT);
+  return posix().poll(offset(pollEntry, 0), 1n, Math.ceil(milliseconds)) > 0;
 }
 
 /** `struct pollfd`; returns its events, asked for and found. */

@@ -1,4 +1,4 @@
-import process from "node:process";
+import { clearTimeout, setTimeout } from "node:timers";
 import { setTimeout as sleep } from "node:timers/promises";
 import { closeDescriptor, effectiveUser, isSizeSealed, statusOf } from "../../ffi/descriptors.ts";
 import { ffi, type Stream } from "../../ffi/mod.ts";
@@ -8,10 +8,11 @@ import { ERRNO, SystemFailure } from "../../ffi/system_failure.ts";
 import { connectTo, isHungUp, peerOf, receiveWithDescriptors, sendNow, untilReadable } from "../../ffi/unix_socket.ts";
 import { WorkerError } from "../errors.ts";
 import { decodeJson, encodeFrame, encodeJson, FRAME, type Frame, FrameReader, violation } from "../protocol/frames.ts";
-import { checkWelcome, type Hello, HELLO_MS, type Welcome } from "../protocol/hello.ts";
+import { checkWelcome, HELLO_MS, makeHello, type Welcome } from "../protocol/hello.ts";
+import type { CallOptions } from "../protocol/call_options.ts";
 import { ClientLane } from "../protocol/client_lane.ts";
 import { LaneCaller } from "../protocol/lane_caller.ts";
-import { LANE_BYTE_LENGTH, PAGE_BYTE_LENGTH, PROTOCOL_VERSION } from "../protocol/lane_layout.ts";
+import { LANE_BYTE_LENGTH, PAGE_BYTE_LENGTH } from "../protocol/lane_layout.ts";
 import { diedError, PeerStream } from "../protocol/peer_stream.ts";
 import { remoteError } from "../protocol/remote_error.ts";
 
@@ -76,7 +77,7 @@ export class WorkerConnection {
       received = greeting.fds;
       const memory = greeting.welcome.hasLane ? mapLane(received) : undefined;
       const connection = new WorkerConnection(fd, greeting.welcome, memory);
-      await connection.#start(greeting.rest, memory?.bell);
+      await connection.#start(memory?.bell);
       return connection;
     } catch (error) {
       closeDescriptor(fd);
@@ -102,8 +103,17 @@ export class WorkerConnection {
   }
 
   /** Runs a model whose tensors go as bytes, and resolves with those of its outputs. @throws as {@linkcode WorkerConnection.call} */
-  async infer(body: Uint8Array, signal: AbortSignal | undefined): Promise<Uint8Array<ArrayBuffer>> {
-    return (await this.#request((id) => encodeFrame(FRAME.infer, id, body), signal)).body;
+  async infer(body: Uint8Array, { signal, timeoutMs }: CallOptions): Promise<Uint8Array<ArrayBuffer>> {
+    const request = (stop?: AbortSignal): Promise<Frame> =>
+      this.#request((id) => encodeFrame(FRAME.infer, id, body), stop);
+    if (timeoutMs === undefined) return (await request(signal)).body;
+    const late = new AbortController(), reason = new WorkerError("WORKER_TIMEOUT", `No answer within ${timeoutMs} ms`);
+    const timer = setTimeout(() => late.abort(reason), Math.min(2 ** 31 - 1, timeoutMs));
+    try {
+      return (await request(signal ? AbortSignal.any([signal, late.signal]) : late.signal)).body;
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   /** Ends it: what is in flight fails. */
@@ -112,7 +122,7 @@ export class WorkerConnection {
     this.#stream?.close();
   }
 
-  async #start(rest: Uint8Array, bell: number | undefined): Promise<void> {
+  async #start(bell: number | undefined): Promise<void> {
     if (bell !== undefined) {
       const heard = (): void => this.caller!.heard();
       this.#bell = await ffi.stream(bell, { bytes: heard, drained() {}, closed() {} });
@@ -121,7 +131,6 @@ export class WorkerConnection {
       frame: (frame) => this.#take(frame),
       closed: (reason) => this.#fail(reason instanceof WorkerError ? reason : diedError({ cause: reason })),
     });
-    this.#stream.take(rest);
   }
 
   #take(frame: Frame): void {
@@ -202,21 +211,11 @@ function unavailable(socket: string, cause: SystemFailure): WorkerError {
 interface Greeting {
   readonly welcome: Welcome;
   readonly fds: readonly number[];
-  /** What came behind the welcome. */
-  readonly rest: Uint8Array;
 }
 
 /** Says hello, and takes the worker's first words with the descriptors that come with them. */
 async function greet(fd: number, { sharesMemory, name }: ConnectionOptions, deadline: number): Promise<Greeting> {
-  const hello: Hello = {
-    protocol: PROTOCOL_VERSION,
-    oldest: PROTOCOL_VERSION,
-    sharesMemory,
-    pid: process.pid,
-    runtime: ffi.runtime,
-    name,
-  };
-  const bytes = encodeJson(FRAME.hello, 0, hello);
+  const bytes = encodeJson(FRAME.hello, 0, makeHello(sharesMemory, name));
   if (sendNow(fd, bytes) !== bytes.length) throw violation("it does not take a hello");
   const reader = new FrameReader(MOST_WELCOME_BYTES), fds: number[] = [], frames: Frame[] = [];
   try {
@@ -236,7 +235,7 @@ async function greet(fd: number, { sharesMemory, name }: ConnectionOptions, dead
     if (type !== FRAME.welcome || others.length > 0) throw violation("a welcome wanted as the first frame");
     const welcome = checkWelcome(decodeJson(body));
     if (welcome.hasLane !== (fds.length === 3)) throw violation(`a welcome with ${fds.length} descriptors`);
-    return { welcome, fds, rest: new Uint8Array(0) };
+    return { welcome, fds };
   } catch (error) {
     for (const fd of fds) closeDescriptor(fd);
     throw error;

@@ -4,7 +4,8 @@ import { type CallOptions, type CallSyncOptions, checkCallOptions } from "../pro
 import { type ModelDescription, RemoteModel } from "../protocol/remote_model.ts";
 import type { Feeds } from "../session/run_options.ts";
 import type { Tensors } from "../session/tensors.ts";
-import { runAsBytes } from "./bytes_call.ts";
+import { BlockingConnection } from "./blocking_connection.ts";
+import { BytesCall } from "./bytes_call.ts";
 import { type Retry, retrying } from "./retry.ts";
 import { type ConnectionOptions, WorkerConnection } from "./worker_connection.ts";
 
@@ -27,6 +28,7 @@ export class WorkerLink {
   readonly #options: LinkOptions;
   #connection: WorkerConnection | undefined;
   #connecting: Promise<WorkerConnection> | undefined;
+  #blocking: BlockingConnection | undefined;
   /** What the worker that is connected told of its models. */
   #models = new Map<string, Promise<RemoteModel>>();
   readonly #known = new Map<string, RemoteModel>();
@@ -61,13 +63,20 @@ export class WorkerLink {
   async run(model: ModelName, feeds: Feeds, given: CallOptions = {}): Promise<Tensors> {
     checkCallOptions(given);
     const deadline = this.#deadline(given.timeoutMs);
-    return await this.#retrying(given, given.idempotent ?? this.#options.retry.idempotent, async (connection) => {
+    const mayRepeat = given.idempotent ?? this.#options.retry.idempotent;
+    const once = async (connection: WorkerConnection): Promise<Tensors> => {
       const remote = await unlessAborted(this.#describe(connection, model), given.signal);
       const timeoutMs = Math.max(0.001, deadline - performance.now());
       const options = deadline === Infinity ? given : { ...given, timeoutMs };
       if (connection.caller !== undefined) return await connection.caller.run(remote, feeds, options);
-      return await runAsBytes(connection, remote, model, feeds, options);
-    });
+      const call = new BytesCall(remote, feeds, options, true);
+      return call.collect(await connection.infer(call.body, options));
+    };
+    return await this.#retrying(given, mayRepeat, (connection) =>
+      once(connection).catch((error) => {
+        if (!this.#forgetChanged(model, error)) throw error;
+        return once(connection); // by what the model wants now
+      }));
   }
 
   /**
@@ -83,10 +92,37 @@ export class WorkerLink {
       const why = connection?.failure?.message ?? "it was not connected yet";
       throw new WorkerError("WORKER_UNAVAILABLE", `There is no connection to the worker at ${this.socket}: ${why}`);
     }
-    if (connection.caller === undefined) {
-      throw new WorkerError("UNSUPPORTED", "Cannot run synchronously: no memory is shared with the worker");
+    const timeoutMs = options?.timeoutMs ?? this.#options.timeoutMs;
+    try {
+      if (connection.caller !== undefined) return connection.caller.runSync(remote, feeds, options, timeoutMs);
+      return this.#runBlocking(remote, feeds, options ?? {}, timeoutMs);
+    } catch (error) {
+      if (this.#forgetChanged(model, error)) this.describe(model).catch(() => {}); // for the next one
+      throw error;
     }
-    return connection.caller.runSync(remote, feeds, options, options?.timeoutMs ?? this.#options.timeoutMs);
+  }
+
+  /** Runs a model by a connection of its own, on whose bytes this thread waits. */
+  #runBlocking(remote: RemoteModel, feeds: Feeds, options: CallSyncOptions, timeoutMs: number): Tensors {
+    checkCallOptions(options);
+    const call = new BytesCall(remote, feeds, options, false);
+    this.#blocking ??= BlockingConnection.open(this.socket, this.#options.name, timeoutMs);
+    try {
+      return call.collect(this.#blocking.infer(call.body, timeoutMs));
+    } catch (error) {
+      if (error instanceof WorkerError && error.code !== "WORKER_BUSY") { // whatever is still to come is another's
+        this.#blocking[Symbol.dispose]();
+        this.#blocking = undefined;
+      }
+      throw error;
+    }
+  }
+
+  /** Forgets what the worker told of a model whose inputs or outputs have changed; whether that is what went wrong. */
+  #forgetChanged(model: ModelName, error: unknown): boolean {
+    if ((error as { code?: unknown }).code !== "MODEL_CHANGED") return false;
+    this.#models.delete(keyOf(model));
+    return true;
   }
 
   /** Ends it: requests in flight fail with WORKER_UNAVAILABLE. */
@@ -94,6 +130,7 @@ export class WorkerLink {
     this.#closed = true;
     await this.#connecting?.catch(() => undefined);
     this.#connection?.close();
+    this.#blocking?.[Symbol.dispose]();
   }
 
   #deadline(timeoutMs: number | undefined): number {

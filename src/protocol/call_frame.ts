@@ -159,6 +159,7 @@ export class CallFrame {
   submit(flags: number, options: CallOptions | undefined): void {
     const { words } = this.lane, at = this.#at, stream = this.#stream;
     words[at + SLOT.model] = this.model.description.index;
+    words[at + SLOT.revision] = this.model.description.revision;
     words[at + SLOT.flags] = stream === undefined ? flags : flags | FLAG.own;
     if (stream !== undefined) words[at + SLOT.executor] = stream.id % 2 ** 31;
     words[at + SLOT.priority] = PRIORITIES.indexOf(options?.priority ?? "normal");

@@ -1,3 +1,5 @@
+import process from "node:process";
+import { ffi } from "../../ffi/mod.ts";
 import { WorkerError } from "../errors.ts";
 import { violation } from "./frames.ts";
 import { PROTOCOL_VERSION } from "./lane_layout.ts";
@@ -27,6 +29,12 @@ export interface Welcome {
   /** Which of the worker's clients this one is. */
   readonly client: number;
   readonly hasLane: boolean;
+}
+
+/** This process's first words as a client. */
+export function makeHello(sharesMemory: boolean, name: string): Hello {
+  const protocol = PROTOCOL_VERSION, { pid } = process, { runtime } = ffi;
+  return { protocol, oldest: protocol, sharesMemory, pid, runtime, name };
 }
 
 const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;

@@ -6,8 +6,9 @@ export interface ModelDescription {
   /** Its number among the worker's models. */
   readonly index: number;
   readonly name: string;
-  /** Changes with the file that it was loaded from. */
   readonly version: string;
+  /** Changes when its inputs and outputs do, as another file is loaded. */
+  readonly revision: number;
   readonly inputs: readonly ValueInfo[];
   readonly outputs: readonly ValueInfo[];
   /** Initializers that a feed may replace. */

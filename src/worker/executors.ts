@@ -23,8 +23,8 @@ export interface ExecutorEvents {
   wanted(model: number): void;
   /** Requests of a kind for which joining was not proven yet. */
   unproven(unproven: Unproven): void;
-  /** A thread ended by itself, which is a mistake of Coload's. */
-  failed(error: Error): void;
+  /** A thread failed, which is a mistake of Coload's: what it had taken is never answered. */
+  failed(error: WorkerError): void;
 }
 
 /** The threads that run models, from the worker's side. */
@@ -35,6 +35,7 @@ export class Executors {
   readonly #memory: ExecutorMemory;
   readonly #events: ExecutorEvents;
   readonly #threads: Worker[] = [];
+  #failure: WorkerError | undefined;
   readonly #waiting = new Set<
     { readonly sees: (message: FromExecutor, index: number) => void; fail(error: Error): void }
   >();
@@ -66,9 +67,9 @@ export class Executors {
     };
     thread.onerror = (event) => {
       event.preventDefault?.();
-      const error = new WorkerError("WORKER_DIED", `A thread of the worker failed: ${event.message}`);
-      this.#events.failed(error);
-      for (const { fail } of [...this.#waiting]) fail(error);
+      this.#failure ??= new WorkerError("WORKER_DIED", `A thread of the worker failed: ${event.message}`);
+      this.#events.failed(this.#failure);
+      for (const { fail } of [...this.#waiting]) fail(this.#failure);
     };
     this.#threads.push(thread);
   }
@@ -129,6 +130,7 @@ export class Executors {
 
   /** Resolves when each of them has told what is wanted. */
   #all(isWanted: (message: FromExecutor, index: number) => boolean): Promise<void> {
+    if (this.#failure) return Promise.reject(this.#failure);
     const { promise, resolve, reject } = Promise.withResolvers<void>(), seen = new Set<number>();
     const waiting = {
       sees: (message: FromExecutor, index: number): void => {

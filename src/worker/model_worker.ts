@@ -4,7 +4,7 @@ import { ffi } from "../../ffi/mod.ts";
 import { OwnedMemory } from "../../ffi/owned_memory.ts";
 import { acceptWaiting, peerOf, shutDown, untilReadable } from "../../ffi/unix_socket.ts";
 import { SystemFailure } from "../../ffi/system_failure.ts";
-import { rangeError, typeError } from "../errors.ts";
+import { rangeError, typeError, type WorkerError } from "../errors.ts";
 import { configuration } from "../ort/configuration.ts";
 import { startOrt } from "../ort/environment.ts";
 import { defaultSocket, socketPath } from "../protocol/endpoint.ts";
@@ -66,6 +66,8 @@ export class ModelWorker implements AsyncDisposable {
   readonly #connections: Set<Connection> = new Set();
   readonly #accepting: Promise<void>;
   readonly #resources: AsyncDisposableStack;
+  /** Resolves if one of its threads fails: then it serves no more, and its process should end. */
+  readonly failed: Promise<WorkerError>;
   #drained: Promise<void> | undefined;
   #closed: Promise<void> | undefined;
 
@@ -97,6 +99,10 @@ export class ModelWorker implements AsyncDisposable {
       status: () => this.status(),
     };
     this.#accepting = this.#accept();
+    this.failed = made.failed.then((error) => {
+      this.#fail();
+      return error;
+    });
   }
 
   /**
@@ -191,6 +197,14 @@ export class ModelWorker implements AsyncDisposable {
     }
   }
 
+  /** Serves nobody any more: what the failed thread had taken fails with the connections. */
+  #fail(): void {
+    this.#sources.state = "draining";
+    this.#drained ??= Promise.resolve();
+    shutDown(this.#claim.fd);
+    for (const connection of [...this.#connections]) connection.close();
+  }
+
   async #close(): Promise<void> {
     await this.drain();
     for (const connection of [...this.#connections]) connection.close();
@@ -209,6 +223,7 @@ interface Made {
   readonly lanes: Lanes;
   readonly models: ServedModels;
   readonly claim: SocketClaim;
+  readonly failed: Promise<WorkerError>;
 }
 
 /** Makes the parts of a worker, each disposed of before those that it needs. */
@@ -222,11 +237,12 @@ async function make(
   const counted = resources.use(new OwnedMemory(STATISTICS_BYTE_LENGTH));
   const board = new Board(memory.address), statistics = new Statistics(counted.address);
   board.init();
-  const events = {
-    wanted: (model: number) => models.wanted(model), // executors tell of models that they were told of
-    unproven: (unproven: Unproven) => void models.prove(unproven),
-    failed: (error: Error) => console.error(`coload: ${error.message}`),
-  };
+  const failed = Promise.withResolvers<WorkerError>(),
+    events = {
+      wanted: (model: number) => models.wanted(model), // executors tell of models that they were told of
+      unproven: (unproven: Unproven) => void models.prove(unproven),
+      failed: failed.resolve,
+    };
   const addresses = { board: memory.address, page: page.address, statistics: counted.address };
   const executors = await Executors.start(count, board, addresses, events);
   resources.defer(() => executors.stop());
@@ -235,7 +251,7 @@ async function make(
   const isIdle = (model: number): boolean => board.queues.queued(model) === 0 && board.runs.busy(model, count) === 0;
   const models = new ServedModels(configs, executors, (model) => statistics.of(model).lastAt, isIdle);
   resources.defer(() => models.close());
-  return { page, board, statistics, executors, lanes, models, claim };
+  return { page, board, statistics, executors, lanes, models, claim, failed: failed.promise };
 }
 
 /** The page that clients map; this process's own memory where it cannot be passed. */

@@ -142,15 +142,16 @@ export class ServedModels {
       stateVariables(coreOf(session), config.state);
       const coldReason = config.warmup ? await warmUp(session, config.dimensions) : undefined;
       const batching = await batchingOf(session, config), epoch = entry.epoch + 1;
-      const settings = { ...settingsOf(entry), axes: "axes" in batching ? batching.axes : undefined };
+      const description = describe(entry, session);
+      const axes = "axes" in batching ? batching.axes : undefined;
+      const settings = { ...settingsOf(entry), axes, revision: description.revision };
       await this.#executors.ask(
         { kind: "load", model: index, epoch, path: config.path, options, settings },
         "loaded",
       );
       const before = entry.session;
-      Object.assign(entry, { session, epoch, batching, coldReason, state: "ready", problem: undefined });
-      entry.loadedAt = Date.now();
-      entry.description = describe(entry, session);
+      const loadedAt = Date.now(), done = { state: "ready", problem: undefined, loadedAt } as const;
+      Object.assign(entry, { session, epoch, batching, coldReason, description, ...done });
       await before?.[Symbol.asyncDispose]();
     } catch (error) {
       await session?.[Symbol.asyncDispose]();
@@ -186,10 +187,10 @@ export class ServedModels {
   }
 }
 
-function settingsOf({ config, batching }: ServedEntry): ModelSettings {
+function settingsOf({ config, batching, description }: ServedEntry): ModelSettings {
   const { maxBatchSize, maxQueueDelayMs, maxQueueSize, queueTimeoutMs, state } = config;
-  const axes = "axes" in batching ? batching.axes : undefined;
-  return { maxBatchSize, maxQueueDelayMs, maxQueueSize, queueTimeoutMs, state, axes };
+  const axes = "axes" in batching ? batching.axes : undefined, revision = description?.revision ?? 0;
+  return { maxBatchSize, maxQueueDelayMs, maxQueueSize, queueTimeoutMs, state, axes, revision };
 }
 
 async function batchingOf(session: InferenceSession, config: CompleteConfig): Promise<Batchability> {
@@ -203,9 +204,16 @@ async function batchingOf(session: InferenceSession, config: CompleteConfig): Pr
   }
 }
 
-function describe({ index, name, config }: ServedEntry, session: InferenceSession): ModelDescription {
+/** What clients are told of a model. Its revision stays the same as long as they need not be told again. */
+function describe(
+  { index, name, config, description: before }: ServedEntry,
+  session: InferenceSession,
+): ModelDescription {
   const { inputs, outputs } = session, overridable = coreOf(session).overridable.map(({ info }) => info);
-  return { index, name, version: config.version, inputs, outputs, overridable, state: Object.keys(config.state) };
+  const { version } = config, state = Object.keys(config.state);
+  const description = { index, name, version, revision: before?.revision ?? 1, inputs, outputs, overridable, state };
+  const isSame = before === undefined || JSON.stringify(before) === JSON.stringify(description);
+  return isSame ? description : { ...description, revision: description.revision + 1 };
 }
 
 /** What a model is called that was given as a path alone. */

@@ -1,4 +1,4 @@
-import { WorkerError } from "../../errors.ts";
+import { NativeError, WorkerError } from "../../errors.ts";
 import { models as registry } from "../../registry/model_registry.ts";
 import { errorMessage, remoteError } from "../../protocol/remote_error.ts";
 import { ANSWER, FLAG, SLOT, SLOTS, slotWord } from "../../protocol/lane_layout.ts";
@@ -142,6 +142,12 @@ export class Executor {
       const lane = this.#dispatcher.lane(client), at = slotWord(slot);
       if (lane.words[at + SLOT.cancelled] === sequence) throw new WorkerError("WORKER_TIMEOUT", "It was given up");
       if (model === undefined) throw new WorkerError("UNKNOWN_MODEL", `There is no model ${number} here`);
+      if (lane.words[at + SLOT.revision] !== model.settings.revision) {
+        throw new NativeError(
+          "MODEL_CHANGED",
+          "The model's inputs or outputs have changed since the client asked for them",
+        );
+      }
       if ((lane.words[at + SLOT.flags]! & FLAG.collect) === 0) {
         return { entry, lane, plan: model.plan(client, lane, slot) };
       }

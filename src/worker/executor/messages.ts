@@ -9,6 +9,8 @@ export interface ModelSettings {
   readonly maxQueueSize: number;
   readonly queueTimeoutMs: number;
   readonly state: Readonly<Record<string, string>>;
+  /** Of the description that clients have, if they have the right one. */
+  readonly revision: number;
   /** `undefined` where requests are not joined. */
   readonly axes: BatchAxes | undefined;
 }
