@@ -9,6 +9,16 @@ import { BytesCall } from "./bytes_call.ts";
 import { type Retry, retrying } from "./retry.ts";
 import { type ConnectionOptions, WorkerConnection } from "./worker_connection.ts";
 
+/** Mistakes that may be due to a model's inputs and outputs having changed. */
+const MAY_BE_CHANGED: readonly unknown[] = [
+  "MODEL_CHANGED",
+  "UNKNOWN_FEED",
+  "MISSING_FEED",
+  "INVALID_DTYPE",
+  "INVALID_SHAPE",
+  "UNKNOWN_OUTPUT",
+];
+
 /** How a client reaches its worker. */
 export interface LinkOptions extends ConnectionOptions {
   readonly retry: Retry;
@@ -73,9 +83,9 @@ export class WorkerLink {
       return call.collect(await connection.infer(call.body, options));
     };
     return await this.#retrying(given, mayRepeat, (connection) =>
-      once(connection).catch((error) => {
-        if (!this.#forgetChanged(model, error)) throw error;
-        return once(connection); // by what the model wants now
+      once(connection).catch(async (error) => {
+        if (!MAY_BE_CHANGED.includes(error?.code) || !await this.#hasChanged(connection, model)) throw error;
+        return await once(connection); // by what the model wants now
       }));
   }
 
@@ -97,7 +107,8 @@ export class WorkerLink {
       if (connection.caller !== undefined) return connection.caller.runSync(remote, feeds, options, timeoutMs);
       return this.#runBlocking(remote, feeds, options ?? {}, timeoutMs);
     } catch (error) {
-      if (this.#forgetChanged(model, error)) this.describe(model).catch(() => {}); // for the next one
+      const { code } = error as { code?: unknown };
+      if (MAY_BE_CHANGED.includes(code)) this.#hasChanged(connection, model).catch(() => {}); // for the next one
       throw error;
     }
   }
@@ -118,11 +129,11 @@ export class WorkerLink {
     }
   }
 
-  /** Forgets what the worker told of a model whose inputs or outputs have changed; whether that is what went wrong. */
-  #forgetChanged(model: ModelName, error: unknown): boolean {
-    if ((error as { code?: unknown }).code !== "MODEL_CHANGED") return false;
-    this.#models.delete(keyOf(model));
-    return true;
+  /** Whether the worker tells something else of a model by now, which holds from here on. */
+  async #hasChanged(connection: WorkerConnection, model: ModelName): Promise<boolean> {
+    const key = keyOf(model), before = this.#known.get(key)?.description.revision;
+    this.#models.delete(key);
+    return (await this.#describe(connection, model)).description.revision !== before;
   }
 
   /** Ends it: requests in flight fail with WORKER_UNAVAILABLE. */

@@ -39,6 +39,8 @@ export interface ModelStatus {
   /** Requests that were answered, and how many of them by an error. */
   readonly requests: number;
   readonly failures: number;
+  /** Requests that were refused, as the queue was full or they had waited too long. */
+  readonly refused: number;
   /** Times that it ran, and requests that ran with others, and the most that did so at once. */
   readonly runs: number;
   readonly batchedRequests: number;

@@ -5,6 +5,7 @@ import { WorkerError } from "../errors.ts";
 import { ort } from "../ort/environment.ts";
 import { check } from "../ort/status.ts";
 import { HEAP_OFFSET, initLane, LANE_BYTE_LENGTH, MOST_CLIENTS, SLOT, slotWord } from "../protocol/lane_layout.ts";
+import type { Attendant } from "./attendant.ts";
 import type { Board } from "./board/board.ts";
 import type { Run } from "./board/runs.ts";
 import type { Executors } from "./executors.ts";
@@ -23,11 +24,13 @@ export interface Lane {
 export class Lanes {
   readonly #board: Board;
   readonly #executors: Executors;
+  readonly #attendant: Attendant;
   readonly #words: (Uint32Array | undefined)[] = new Array(MOST_CLIENTS);
   readonly #closing = new Set<Promise<void>>();
 
-  constructor(board: Board, executors: Executors) {
+  constructor(board: Board, executors: Executors, attendant: Attendant) {
     this.#board = board;
+    this.#attendant = attendant;
     this.#executors = executors;
   }
 
@@ -84,6 +87,7 @@ export class Lanes {
       this.#board.queues.remove(client);
     });
     this.#stopWhere((entry) => entry.client === client);
+    this.#attendant.forget(client);
     await this.#executors.turned();
     this.#words[client] = undefined;
     this.#board.clients.free(client);

@@ -17,7 +17,7 @@ export async function warmUp(
   if (odd !== undefined) return odd;
   try {
     const core = coreOf(session);
-    using feeds = new MadeUpFeeds(session.inputs, { size: 1, dimensions, integers: 0 });
+    using feeds = await MadeUpFeeds.filled(session.inputs, { size: 1, dimensions, integers: 0 });
     const outputs = core.outputs.filter(({ fetchable }) => fetchable).map(({ name }) => name);
     const values = await rawRun({ session: core.pointer, inputs: feeds.values, outputs });
     for (const value of values) if (value !== null) ort().api.ReleaseValue(value);

@@ -11,6 +11,7 @@ import { defaultSocket, socketPath } from "../protocol/endpoint.ts";
 import { MOST_CLIENTS, PAGE, PAGE_BYTE_LENGTH } from "../protocol/lane_layout.ts";
 import type { WorkerStatus } from "../protocol/status.ts";
 import { models as registry } from "../registry/model_registry.ts";
+import { Attendant } from "./attendant.ts";
 import { Board } from "./board/board.ts";
 import { BOARD_BYTE_LENGTH, MOST_EXECUTORS, MOST_MODELS } from "./board/layout.ts";
 import { Connection, type Service } from "./connection.ts";
@@ -233,6 +234,7 @@ async function make(
   count: number,
   resources: AsyncDisposableStack,
 ): Promise<Made> {
+  resources.defer(async () => void await registry.evictExpired()); // what executors were the last to use
   const page = resources.use(sharedPage()), memory = resources.use(new OwnedMemory(BOARD_BYTE_LENGTH));
   const counted = resources.use(new OwnedMemory(STATISTICS_BYTE_LENGTH));
   const board = new Board(memory.address), statistics = new Statistics(counted.address);
@@ -246,10 +248,13 @@ async function make(
   const addresses = { board: memory.address, page: page.address, statistics: counted.address };
   const executors = await Executors.start(count, board, addresses, events);
   resources.defer(() => executors.stop());
-  const lanes = new Lanes(board, executors);
+  const attendant = resources.use(
+    new Attendant({ index: MOST_EXECUTORS, executors: count, page: page.address }, board, statistics),
+  );
+  const lanes = new Lanes(board, executors, attendant);
   resources.defer(() => lanes.closed());
   const isIdle = (model: number): boolean => board.queues.queued(model) === 0 && board.runs.busy(model, count) === 0;
-  const models = new ServedModels(configs, executors, (model) => statistics.of(model).lastAt, isIdle);
+  const models = new ServedModels(configs, executors, attendant, (model) => statistics.of(model).lastAt, isIdle);
   resources.defer(() => models.close());
   return { page, board, statistics, executors, lanes, models, claim, failed: failed.promise };
 }

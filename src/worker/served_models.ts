@@ -6,6 +6,8 @@ import { errorMessage } from "../protocol/remote_error.ts";
 import type { ModelDescription } from "../protocol/remote_model.ts";
 import { models as registry } from "../registry/model_registry.ts";
 import { coreOf, type InferenceSession } from "../session/inference_session.ts";
+import type { Attendant } from "./attendant.ts";
+import { clock } from "./board/board.ts";
 import { type Batchability, findBatchAxes, proveBatchAxes } from "./batch_axes.ts";
 import type { ModelSettings } from "./executor/messages.ts";
 import { stateVariables } from "./executor/sequences.ts";
@@ -56,6 +58,7 @@ export class ServedModels {
   constructor(
     configs: ReadonlyMap<string, CompleteConfig>,
     executors: Executors,
+    attendant: Attendant,
     lastAt: (model: number) => number,
     isIdle: (model: number) => boolean,
   ) {
@@ -64,7 +67,9 @@ export class ServedModels {
     this.#lastAt = lastAt;
     this.#isIdle = isIdle;
     for (const entry of this.entries) {
-      this.#executors.tell({ kind: "settings", model: entry.index, settings: settingsOf(entry) });
+      const settings = settingsOf(entry);
+      attendant.set(entry.index, settings);
+      this.#executors.tell({ kind: "settings", model: entry.index, settings });
     }
   }
 
@@ -103,8 +108,9 @@ export class ServedModels {
   wanted(index: number): void {
     const entry = this.entries[index];
     if (entry === undefined || entry.loading || entry.session || this.#closed) return;
+    const before = clock(); // who came later may find it there
     this.load(entry).catch((error) => {
-      this.#executors.tell({ kind: "refuse", model: index, error: errorMessage(error) });
+      this.#executors.tell({ kind: "refuse", model: index, before, error: errorMessage(error) });
     });
   }
 

@@ -4,20 +4,19 @@ import { MOST_EXECUTORS, MOST_MODELS } from "./board/layout.ts";
 
 /** Eight buckets for each power of two: a latency is known to one part in eleven. */
 const PER_OCTAVE = 8, BUCKETS = 32 * PER_OCTAVE;
-const COUNTERS = [
-  "requests",
-  "failures",
-  "runs",
-  "batched",
-  "queueMs",
-  "runMs",
-  "lastAt",
-  "largestBatch",
-] as const;
+/** The executors, and the worker's own thread. */
+const THREADS: number = MOST_EXECUTORS + 1;
+const SUMS = ["requests", "failures", "refused", "runs", "batched", "queueMs", "runMs"] as const;
+const MAXIMA = ["lastAt", "largestBatch"] as const;
+const COUNTERS = [...SUMS, ...MAXIMA] as const;
+/** Positions of the counters in a cell. */
+const AT = Object.fromEntries(COUNTERS.map((name, i) => [name, i])) as Readonly<
+  Record<typeof COUNTERS[number], number>
+>;
 const CELL_BYTE_LENGTH: number = COUNTERS.length * 8 + BUCKETS * 4;
 
 /** Bytes of the statistics of a worker. */
-export const STATISTICS_BYTE_LENGTH: number = MOST_EXECUTORS * MOST_MODELS * CELL_BYTE_LENGTH;
+export const STATISTICS_BYTE_LENGTH: number = THREADS * MOST_MODELS * CELL_BYTE_LENGTH;
 
 type Counters = { -readonly [K in typeof COUNTERS[number]]: number };
 
@@ -40,30 +39,35 @@ export class Statistics {
   /** Counts a run of an executor, and its requests. @param end when it was over, in ms */
   noteRun(executor: number, model: number, requests: number, runMs: number, end: number): void {
     const { f64 } = this.#cell(executor, model);
-    f64[2]!++;
-    if (requests > 1) f64[3]! += requests;
-    f64[5]! += runMs;
-    f64[6] = end;
-    if (requests > f64[7]!) f64[7] = requests;
+    f64[AT.runs]!++;
+    if (requests > 1) f64[AT.batched]! += requests;
+    f64[AT.runMs]! += runMs;
+    f64[AT.lastAt] = end;
+    if (requests > f64[AT.largestBatch]!) f64[AT.largestBatch] = requests;
   }
 
   /** Counts a request that was answered. */
   noteRequest(executor: number, model: number, queueMs: number, totalMs: number, failed: boolean): void {
     const { f64, buckets } = this.#cell(executor, model), micros = totalMs * 1000;
-    f64[0]!++;
-    if (failed) f64[1]!++;
-    f64[4]! += queueMs;
+    f64[AT.requests]!++;
+    if (failed) f64[AT.failures]!++;
+    f64[AT.queueMs]! += queueMs;
     const bucket = micros < 1 ? 0 : Math.floor(Math.log2(micros) * PER_OCTAVE);
     buckets[Math.min(BUCKETS - 1, bucket)]!++;
+  }
+
+  /** Counts a request that was refused before it could run. */
+  noteRefused(thread: number, model: number): void {
+    this.#cell(thread, model).f64[AT.refused]!++;
   }
 
   /** Whether a run of a model takes longer than so many ms, as a rule. */
   isLong(model: number, milliseconds: number): boolean {
     let runs = 0, sum = 0;
-    for (let executor = 0; executor < MOST_EXECUTORS; executor++) {
+    for (let executor = 0; executor < THREADS; executor++) {
       const { f64 } = this.#cell(executor, model);
-      runs += f64[2]!;
-      sum += f64[5]!;
+      runs += f64[AT.runs]!;
+      sum += f64[AT.runMs]!;
     }
     return sum > runs * milliseconds;
   }
@@ -71,9 +75,9 @@ export class Statistics {
   /** What all executors counted for a model. */
   of(model: number): ModelStatistics {
     const sums = new Float64Array(COUNTERS.length), buckets = new Float64Array(BUCKETS);
-    for (let executor = 0; executor < MOST_EXECUTORS; executor++) {
+    for (let executor = 0; executor < THREADS; executor++) {
       const cell = this.#cell(executor, model);
-      cell.f64.forEach((value, i) => sums[i] = i >= 6 ? Math.max(sums[i]!, value) : sums[i]! + value);
+      cell.f64.forEach((value, i) => sums[i] = i >= SUMS.length ? Math.max(sums[i]!, value) : sums[i]! + value);
       cell.buckets.forEach((value, i) => buckets[i]! += value);
     }
     const counters = Object.fromEntries(COUNTERS.map((name, i) => [name, sums[i]!])) as Counters;

@@ -58,7 +58,7 @@ export function workerStatus(sources: StatusSources): WorkerStatus {
 
 function modelStatus(entry: ServedEntry, { board, statistics }: StatusSources): ModelStatus {
   const { index, name, config: { version, path }, state, problem, session, loadedAt, batching } = entry;
-  const { requests, failures, runs, batched, largestBatch, queueMs, runMs, latencyMs } = statistics.of(
+  const { requests, failures, refused, runs, batched, largestBatch, queueMs, runMs, latencyMs } = statistics.of(
     index,
   );
   return {
@@ -72,6 +72,7 @@ function modelStatus(entry: ServedEntry, { board, statistics }: StatusSources): 
     queued: board.queues.queued(index),
     requests,
     failures,
+    refused,
     runs,
     batchedRequests: batched,
     largestBatch,

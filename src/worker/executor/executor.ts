@@ -8,6 +8,7 @@ import { Statistics } from "../statistics.ts";
 import { type ComputedOutput, copied, deliver } from "./answer.ts";
 import type { Batch } from "./batch.ts";
 import { Dispatcher, type Work } from "./dispatcher.ts";
+import { Intake } from "./intake.ts";
 import type { LaneView } from "./lane_view.ts";
 import type { FromExecutor, ToExecutor } from "./messages.ts";
 import type { Plan } from "./plan.ts";
@@ -33,6 +34,7 @@ export class Executor {
   readonly #board: Board;
   readonly #statistics: Statistics;
   readonly #models: (ServedModel | undefined)[] = [];
+  readonly #intake: Intake;
   readonly #dispatcher: Dispatcher;
   readonly #tell: (message: FromExecutor) => void;
   /** Results that found no room, by the place of their request. */
@@ -45,17 +47,22 @@ export class Executor {
     this.#index = start.index;
     this.#board = new Board(start.board);
     this.#statistics = new Statistics(start.statistics);
-    this.#dispatcher = new Dispatcher(start, this.#board, this.#statistics, this.#models);
+    this.#intake = new Intake(start, this.#board, this.#statistics);
+    const { index, executors, page } = start, place = { index, executors, page };
+    const parts = { board: this.#board, statistics: this.#statistics, intake: this.#intake, models: this.#models };
+    this.#dispatcher = new Dispatcher({ place, ...parts });
     this.#tell = tell;
   }
 
   /** Does what the worker says. */
   async receive(message: Exclude<ToExecutor, Start>): Promise<void> {
-    if (message.kind === "settings") this.#dispatcher.set(message.model, message.settings);
+    if (message.kind === "settings") this.#intake.set(message.model, message.settings);
     else if (message.kind === "load") await this.#load(message);
     else if (message.kind === "unload") this.#unload(message);
     else if (message.kind === "proven") this.#prove(message);
-    else if (message.kind === "refuse") this.#dispatcher.refuseAll(message.model, remoteError(message.error));
+    else if (message.kind === "refuse") {
+      this.#intake.refuseAll(message.model, message.before, remoteError(message.error));
+    }
   }
 
   #prove({ model, epoch, key, isJoinable }: Extract<ToExecutor, { kind: "proven" }>): void {
@@ -69,7 +76,7 @@ export class Executor {
       const served = new ServedModel(await registry.load(path, options), message, this.#tell);
       this.#models[model]?.[Symbol.dispose]();
       this.#models[model] = served;
-      this.#dispatcher.set(model, settings);
+      this.#intake.set(model, settings);
       this.#tell({ kind: "loaded", model, epoch });
     } catch (error) {
       this.#tell({ kind: "failed", model, epoch, error: errorMessage(error) });
@@ -88,14 +95,14 @@ export class Executor {
     if (control !== this.#control) this.#forgetGone(control);
     let didRun = false;
     do {
-      const work = this.#dispatcher.next();
+      const { bell } = this.#dispatcher, work = this.#dispatcher.next();
       if (work !== undefined) {
         this.#run(work);
         didRun = true;
       } else {
         for (const wanted of this.#dispatcher.wanted) this.#tell({ kind: "wanted", model: wanted });
         this.#dispatcher.wanted.clear();
-        this.#dispatcher.wait(control, didRun);
+        this.#dispatcher.wait(control, bell, didRun);
       }
     } while (this.#board.control === control && performance.now() < until);
     this.#dispatcher.end();
@@ -117,7 +124,7 @@ export class Executor {
       this.#kept.delete(place);
     }
     for (const model of this.#models) model?.forget(isGone);
-    this.#dispatcher.forget(isGone);
+    this.#intake.forget(isGone);
     this.#control = control;
     this.#board.runs.noteTurn(this.#index, control);
     this.#tell({ kind: "turned" });
@@ -139,7 +146,7 @@ export class Executor {
   #prepare(number: number, model: ServedModel | undefined, entry: Entry): Ready | undefined {
     const { client, slot, sequence } = entry;
     try {
-      const lane = this.#dispatcher.lane(client), at = slotWord(slot);
+      const lane = this.#intake.lane(client), at = slotWord(slot);
       if (lane.words[at + SLOT.cancelled] === sequence) throw new WorkerError("WORKER_TIMEOUT", "It was given up");
       if (model === undefined) throw new WorkerError("UNKNOWN_MODEL", `There is no model ${number} here`);
       if (lane.words[at + SLOT.revision] !== model.settings.revision) {
@@ -307,6 +314,6 @@ export class Executor {
 
   #fail(number: number, entry: Entry, error: unknown): void {
     this.#statistics.noteRequest(this.#index, number, 0, clock() - entry.arrivedAt, true);
-    this.#dispatcher.refuse(entry, error);
+    this.#intake.refuse(entry, error);
   }
 }

@@ -44,8 +44,8 @@ export type ToExecutor =
     readonly options: SessionOptions;
     readonly settings: ModelSettings;
   }
-  /** A model cannot be loaded: who waits for it is told. */
-  | { readonly kind: "refuse"; readonly model: number; readonly error: ErrorMessage }
+  /** A model could not be loaded: who waited for it by then, in ms of the board's clock, is told. */
+  | { readonly kind: "refuse"; readonly model: number; readonly before: number; readonly error: ErrorMessage }
   /** Requests of a kind can be joined, or cannot. */
   | {
     readonly kind: "proven";

@@ -1,0 +1,178 @@
+import { ffi } from "../../../ffi/mod.ts";
+import { offset } from "../../../ffi/native_memory.ts";
+import { WorkerError } from "../../errors.ts";
+import {
+  FLAG,
+  LANE,
+  MOST_CLIENTS,
+  PAGE,
+  PAGE_BYTE_LENGTH,
+  PRIORITIES,
+  SLOT,
+  SLOTS,
+  slotWord,
+} from "../../protocol/lane_layout.ts";
+import type { Board } from "../board/board.ts";
+import { type Entry, RequestQueues } from "../board/queues.ts";
+import type { Statistics } from "../statistics.ts";
+import { LaneView } from "./lane_view.ts";
+import type { ModelSettings } from "./messages.ts";
+
+/** How often requests are looked for that have waited too long, in ms. */
+const OVERDUE_MS = 5;
+
+/** Which thread of a worker it is. */
+export interface ThreadPlace {
+  /** Of an executor, its number; of the worker's own thread, the one after the last. */
+  readonly index: number;
+  /** How many executors there are. */
+  readonly executors: number;
+  /** Where the worker's page lies. */
+  readonly page: bigint;
+}
+
+/** Takes in what clients hand over, on any thread of the worker: into the queues, or refused at once. */
+export class Intake {
+  readonly page: Int32Array;
+  readonly #place: ThreadPlace;
+  readonly #board: Board;
+  readonly #statistics: Statistics;
+  readonly #lanes: (LaneView | undefined)[] = new Array(MOST_CLIENTS);
+  readonly #settings: (ModelSettings | undefined)[] = [];
+  readonly #refused: (readonly [Entry, Error])[] = [];
+  #lookedForOverdue = 0;
+
+  constructor(place: ThreadPlace, board: Board, statistics: Statistics) {
+    this.#place = place;
+    this.#statistics = statistics;
+    this.#board = board;
+    this.page = new Int32Array(ffi.view(offset({ address: place.page }, 0), PAGE_BYTE_LENGTH));
+  }
+
+  /** How many models there are, loaded or not. */
+  get models(): number {
+    return this.#settings.length;
+  }
+
+  /** Takes in how requests for a model are to be treated. */
+  set(model: number, settings: ModelSettings): void {
+    this.#settings[model] = settings;
+  }
+
+  /** Whether there is a model of this number. */
+  has(model: number): boolean {
+    return this.#settings[model] !== undefined;
+  }
+
+  /** A client's lane. */
+  lane(client: number): LaneView {
+    const { clients } = this.#board, generation = clients.generationOf(client), found = this.#lanes[client];
+    if (found?.generation === generation) return found;
+    return this.#lanes[client] = new LaneView(clients.of(client));
+  }
+
+  /** Forgets the lanes of clients that are gone: they are about to be unmapped. */
+  forget(isGone: (client: number, generation: number) => boolean): void {
+    this.#lanes.forEach((lane, client) => {
+      if (lane && isGone(client, lane.generation)) this.#lanes[client] = undefined;
+    });
+  }
+
+  /** Whether a client has said that it has requests. */
+  get isCalled(): boolean {
+    for (let word = 0; word < MOST_CLIENTS / 32; word++) {
+      if (Atomics.load(this.page, PAGE.attention + word) !== 0) return true;
+    }
+    return false;
+  }
+
+  /** Takes in what clients wrote. For who works on the board alone; {@linkcode Intake.answerRefused} is then due. */
+  collect(now: number): void {
+    for (let word = 0; word < MOST_CLIENTS / 32; word++) {
+      if (Atomics.load(this.page, PAGE.attention + word) === 0) continue;
+      for (let bits = Atomics.exchange(this.page, PAGE.attention + word, 0); bits !== 0; bits &= bits - 1) {
+        const client = word * 32 + 31 - Math.clz32(bits & -bits);
+        if (this.#board.clients.isAlive(client)) this.#collectFrom(client, now);
+      }
+    }
+    if (this.#board.queues.waiting > 0 && now - this.#lookedForOverdue > OVERDUE_MS) this.#takeOverdue(now);
+  }
+
+  /** Answers what cannot be done. */
+  answerRefused(): void {
+    while (this.#refused.length > 0) {
+      const [entry, error] = this.#refused.pop()!, model = this.modelOf(entry.client, entry.slot);
+      if (this.has(model)) this.#statistics.noteRefused(this.#place.index, model);
+      this.refuse(entry, error);
+    }
+  }
+
+  /** Answers that a request cannot be done. */
+  refuse({ client, slot, sequence }: Entry, error: unknown): void {
+    this.#board.queues.give(client, slot);
+    this.lane(client).fail(slot, sequence, this.#place.index, error);
+  }
+
+  /** Answers whatever waited for a model before a time, when it could not be loaded. */
+  refuseAll(model: number, before: number, error: Error): void {
+    const isOf = ({ client, slot, arrivedAt }: Entry): boolean =>
+      arrivedAt < before && this.modelOf(client, slot) === model;
+    const entries = this.#board.exclusively(() =>
+      this.#queues().flatMap((queue) => this.#board.queues.takeWhere(queue, isOf))
+    );
+    for (const entry of entries) this.refuse(entry, error);
+  }
+
+  /** Which model a slot's request is for, as its client says. */
+  modelOf(client: number, slot: number): number {
+    return this.lane(client).words[slotWord(slot) + SLOT.model]!;
+  }
+
+  #collectFrom(client: number, now: number): void {
+    const { words } = this.lane(client);
+    for (let word = 0; word < SLOTS / 32; word++) {
+      if (Atomics.load(words, LANE.pending + word) === 0) continue;
+      for (let bits = Atomics.exchange(words, LANE.pending + word, 0); bits !== 0; bits &= bits - 1) {
+        this.#take(client, word * 32 + 31 - Math.clz32(bits & -bits), words, now);
+      }
+    }
+  }
+
+  #take(client: number, slot: number, words: Uint32Array, now: number): void {
+    const at = slotWord(slot), { queues } = this.#board, sequence = Atomics.load(words, at + SLOT.sequence);
+    if (sequence === words[at + SLOT.answered] || !queues.take(client, slot)) return;
+    const model = words[at + SLOT.model]!, settings = this.#settings[model];
+    const waits = Math.min(words[at + SLOT.queueMs]! || Infinity, settings?.queueTimeoutMs ?? Infinity);
+    const entry = { client, slot, sequence, arrivedAt: now, waitsUntil: now + waits };
+    if (settings === undefined) {
+      this.#refused.push([entry, new WorkerError("UNKNOWN_MODEL", `There is no model ${model} here`)]);
+    } else if (queues.queued(model) >= settings.maxQueueSize) {
+      const message = `The model's queue is full: ${settings.maxQueueSize} requests wait`;
+      this.#refused.push([entry, new WorkerError("WORKER_BUSY", message)]);
+    } else if ((words[at + SLOT.flags]! & FLAG.own) !== 0) {
+      queues.push(RequestQueues.own(words[at + SLOT.executor]! % this.#place.executors), entry);
+    } else {
+      const priority = Math.min(words[at + SLOT.priority]!, PRIORITIES.length - 1);
+      queues.push(RequestQueues.of(model, priority), entry);
+    }
+  }
+
+  #takeOverdue(now: number): void {
+    this.#lookedForOverdue = now;
+    for (const queue of this.#queues()) {
+      for (const entry of this.#board.queues.takeWhere(queue, ({ waitsUntil }) => waitsUntil <= now)) {
+        const waited = Math.round(now - entry.arrivedAt), most = Math.round(entry.waitsUntil - entry.arrivedAt);
+        const message = `The request waited ${waited} ms for its turn, and may wait ${most} ms`;
+        this.#refused.push([entry, new WorkerError("WORKER_TIMEOUT", message)]);
+      }
+    }
+  }
+
+  /** All queues that can have something. */
+  #queues(): number[] {
+    const models = this.#settings.flatMap((_, model) =>
+      PRIORITIES.map((_, priority) => RequestQueues.of(model, priority))
+    );
+    return [...models, ...Array.from({ length: this.#place.executors }, (_, index) => RequestQueues.own(index))];
+  }
+}
