@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { rangeError, WorkerError } from "../errors.ts";
-import { neverRan } from "../protocol/lane_caller.ts";
+import { neverRan } from "../protocol/never_ran.ts";
 
 /** What is tried again when a worker is away, or has too much to do. */
 export interface RetryOptions {

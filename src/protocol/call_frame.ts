@@ -1,6 +1,6 @@
 import { typeError } from "../errors.ts";
 import type { Feeds } from "../session/run_options.ts";
-import { arrayOf, type NumericData, type NumericDType } from "../tensor/dtype.ts";
+import type { NumericData } from "../tensor/dtype.ts";
 import { HeapStorage, isTensor, shapeOf, type Storage, storageOf } from "../tensor/internal.ts";
 import { equalShapes } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -14,23 +14,11 @@ import {
   type Reachable,
   selectOutputs,
 } from "./call_parts.ts";
-import type { ClientLane, Piece } from "./client_lane.ts";
-import {
-  describedByteLength,
-  HEAD_BYTE_LENGTH,
-  requestByteLength,
-  type RequestDescription,
-  type TensorDescription,
-  writeRequest,
-} from "./description.ts";
+import type { ClientLane } from "./client_lane.ts";
+import { requestByteLength, type RequestDescription, type TensorDescription, writeRequest } from "./description.ts";
+import { FrameMemory } from "./frame_memory.ts";
 import { FLAG, PRIORITIES, SLOT, slotWord } from "./lane_layout.ts";
 import type { RemoteModel } from "./remote_model.ts";
-
-/** Room for the answer's description: dimensions of each output, and the words of an error. */
-const MOST_ANSWER_RANK = 16, ERROR_BYTES = 2048;
-
-const ALIGNMENT = 64;
-const aligned = (byteLength: number): number => Math.ceil(byteLength / ALIGNMENT) * ALIGNMENT;
 
 /** One request as it lies in the lane: the next one of the same shapes finds everything there, and only copies. */
 export class CallFrame {
@@ -44,20 +32,13 @@ export class CallFrame {
   #outputs: readonly CallOutput[] = [];
   #isGiven = false;
   readonly #at: number;
-  /** The request's description, inputs that are copied, and the answer's description. */
-  #piece: Piece | undefined;
-  #buffer: ArrayBuffer | undefined;
+  readonly #memory: FrameMemory;
   #requestBytes = 0;
-  #answerOffset = 0;
-  /** Outputs that are copied. */
-  #room: Piece | undefined;
-  #roomBuffer: ArrayBuffer | undefined;
   #stream: SequenceOptions | undefined;
   /** What the last answer said, and views of its outputs by position. */
   #described: readonly TensorDescription[] | undefined;
   #describedBy = 0;
   readonly #results: NumericData[] = [];
-  #heldBytes = 0;
   readonly #reading: Storage[] = [];
   readonly #writing: Storage[] = [];
 
@@ -66,6 +47,7 @@ export class CallFrame {
     this.slot = slot;
     this.model = model;
     this.#at = slotWord(slot);
+    this.#memory = new FrameMemory(lane);
     this.#sequence = this.word(SLOT.answered);
   }
 
@@ -176,12 +158,12 @@ export class CallFrame {
   }
 
   #submit(): void {
-    const { words } = this.lane, at = this.#at, piece = this.#piece!;
+    const { words } = this.lane, at = this.#at, memory = this.#memory;
     this.#sequence = this.#sequence + 1 >>> 0;
-    words[at + SLOT.requestOffset] = piece.byteOffset;
+    words[at + SLOT.requestOffset] = memory.requestOffset;
     words[at + SLOT.requestByteLength] = this.#requestBytes;
-    words[at + SLOT.answerOffset] = this.#answerOffset;
-    words[at + SLOT.answerCapacity] = piece.byteOffset + piece.byteLength - this.#answerOffset;
+    words[at + SLOT.answerOffset] = memory.answerOffset;
+    words[at + SLOT.answerCapacity] = memory.answerCapacity;
     Atomics.store(words, at + SLOT.sequence, this.#sequence | 0);
     this.lane.submit(this.slot);
   }
@@ -209,29 +191,23 @@ export class CallFrame {
 
   /** The answer's bytes, copied: the worker may change them. */
   answer(): Uint8Array {
-    const start = this.#answerOffset - this.#piece!.byteOffset, room = this.#piece!.byteLength - start;
-    return new Uint8Array(this.#buffer!, start, Math.min(this.word(SLOT.answerByteLength), room)).slice();
+    return this.#memory.answer(this.word(SLOT.answerByteLength));
   }
 
   /** An output's elements in the lane, of use until the next request. */
   result(position: number, byteLength: number): NumericData {
-    return this.#results[position] ??= this.#view(this.#outputs[position]!, byteLength);
-  }
-
-  #view({ port, byteOffset }: CallOutput, byteLength: number): NumericData {
-    const constructor = arrayOf(port.dtype as NumericDType), start = byteOffset - this.#room!.byteOffset;
-    return new constructor(this.#roomBuffer!, start, byteLength / constructor.BYTES_PER_ELEMENT);
+    return this.#results[position] ??= this.#memory.elements(this.#outputs[position]!, byteLength);
   }
 
   /** An output's bytes, copied. */
-  resultBytes({ byteOffset }: CallOutput, byteLength: number): Uint8Array<ArrayBuffer> {
-    return new Uint8Array(this.#roomBuffer!, byteOffset - this.#room!.byteOffset, byteLength).slice();
+  resultBytes(output: CallOutput, byteLength: number): Uint8Array<ArrayBuffer> {
+    return this.#memory.bytes(output, byteLength);
   }
 
   /** Makes room for outputs of these sizes, in place of the room that there is. @throws {MemoryError} MEMORY_BUDGET */
   makeRoom(byteLengths: readonly number[]): void {
     this.#outputs.forEach((output, i) => output.capacity = Math.max(output.capacity, byteLengths[i]!));
-    this.#allocateRoom();
+    this.#memory.allocateRoom(this.#outputs);
     this.#describe();
   }
 
@@ -246,15 +222,12 @@ export class CallFrame {
 
   /** Bytes of the lane that it keeps. */
   get heldBytes(): number {
-    return this.#heldBytes;
+    return this.#memory.byteLength;
   }
 
   /** Gives its memory back. Its last request is answered. */
   dispose(): void {
-    if (this.#piece) this.lane.free(this.#piece);
-    if (this.#room) this.lane.free(this.#room);
-    this.#piece = this.#room = undefined;
-    this.#heldBytes = 0;
+    this.#memory.dispose();
   }
 
   #layOut(feeds: Feeds, options: CallOptions | undefined, asynchronous: boolean, isReachable: Reachable): void {
@@ -265,55 +238,12 @@ export class CallFrame {
     const outputs = selectOutputs(this.model, options, asynchronous, isReachable, this.fresh);
     if (outputs.length === 0) throw typeError("INVALID_ARGUMENT", "Cannot run: no output to compute is named");
     this.#isGiven = options?.outputs !== undefined && !Array.isArray(options.outputs);
-    this.#allocate(inputs, outputs);
+    this.#requestBytes = requestByteLength(this.#request(inputs, outputs));
+    this.#memory.allocate(this.#requestBytes, inputs, outputs);
     this.#inputs = inputs;
     this.#outputs = outputs;
-    this.#allocateRoom();
+    this.#memory.allocateRoom(outputs);
     this.#describe();
-  }
-
-  #allocate(inputs: readonly CallInput[], outputs: readonly CallOutput[]): void {
-    const shapes = outputs.map(() => ({ shape: new Array<number>(MOST_ANSWER_RANK) }));
-    const answerBytes = Math.max(ERROR_BYTES, HEAD_BYTE_LENGTH + describedByteLength(shapes));
-    this.#requestBytes = requestByteLength(this.#request(inputs, outputs));
-    const inputBytes = inputs.reduce((sum, { byteLength, shared }) => sum + (shared ? 0 : aligned(byteLength)), 0);
-    this.#piece = this.#reallocate(this.#piece, aligned(this.#requestBytes) + inputBytes + aligned(answerBytes));
-    this.#buffer = this.lane.view(this.#piece);
-    const start = this.#piece.byteOffset;
-    let at = start + aligned(this.#requestBytes);
-    for (const input of inputs) {
-      if (input.shared !== undefined) continue;
-      input.byteOffset = at;
-      if (input.encoded !== undefined) new Uint8Array(this.#buffer, at - start).set(input.encoded);
-      else {
-        const constructor = arrayOf(input.port.dtype as NumericDType);
-        input.data = new constructor(this.#buffer, at - start, input.byteLength / constructor.BYTES_PER_ELEMENT);
-      }
-      at += aligned(input.byteLength);
-    }
-    this.#answerOffset = at;
-  }
-
-  /** A piece of so many bytes: the one that there is, if it is not much too large. */
-  #reallocate(piece: Piece | undefined, byteLength: number): Piece {
-    if (piece !== undefined && piece.byteLength >= byteLength && piece.byteLength <= 4 * byteLength) return piece;
-    if (piece !== undefined) this.lane.free(piece);
-    if (piece === this.#piece) this.#piece = undefined;
-    else this.#room = undefined;
-    return this.lane.allocate(byteLength);
-  }
-
-  #allocateRoom(): void {
-    const total = this.#outputs.reduce((sum, { shared, capacity }) => sum + (shared ? 0 : aligned(capacity)), 0);
-    this.#room = this.#reallocate(this.#room, Math.max(ALIGNMENT, total));
-    this.#roomBuffer = this.lane.view(this.#room);
-    this.#heldBytes = this.#piece!.byteLength + this.#room.byteLength;
-    let at = this.#room.byteOffset;
-    for (const output of this.#outputs) {
-      if (output.shared !== undefined) continue;
-      output.byteOffset = at;
-      at += aligned(output.capacity);
-    }
   }
 
   #request(inputs: readonly CallInput[], outputs: readonly CallOutput[]): RequestDescription {
@@ -328,6 +258,6 @@ export class CallFrame {
   #describe(): void {
     this.#described = undefined;
     this.lane.words[this.#at + SLOT.layout]!++;
-    writeRequest(new Uint8Array(this.#buffer!), this.#request(this.#inputs, this.#outputs));
+    writeRequest(this.#memory.request, this.#request(this.#inputs, this.#outputs));
   }
 }

@@ -4,20 +4,18 @@ import { unlessAborted } from "../ort/unless_aborted.ts";
 import type { Feeds } from "../session/run_options.ts";
 import type { Tensors } from "../session/tensors.ts";
 import { type CallOptions, type CallSyncOptions, checkCallOptions } from "./call_options.ts";
-import { CallFrame } from "./call_frame.ts";
+import type { CallFrame } from "./call_frame.ts";
 import { collectOutputs, readOutputs } from "./call_result.ts";
 import type { ClientLane } from "./client_lane.ts";
+import { FramePool } from "./frame_pool.ts";
 import { decodeJson } from "./frames.ts";
 import { ANSWER, FLAG, SLOT, SLOTS } from "./lane_layout.ts";
 import { remoteError } from "./remote_error.ts";
+import { notRunError } from "./never_ran.ts";
 import type { RemoteModel } from "./remote_model.ts";
 
 /** Requests in flight that the event loop waits for; one slot is left for a synchronous one. */
 const MOST_WAITING = SLOTS - 1;
-/** Bytes of the lane that requests which are over keep for the next ones. */
-const MOST_IDLE_BYTES = 64 << 20;
-/** Idle frames that are looked at for one of the same shapes. */
-const MOST_TRIES = 8;
 /** Looking for an answer: at most so many ms, and so many times what a run took as a rule. */
 const MOST_LOOK_MS = 0.3, LOOK_FACTOR = 1.5, LEAST_LOOK_MS = 0.02;
 /** How long a synchronous call sleeps at a time, and how often it looks after the worker, in ms. */
@@ -41,21 +39,6 @@ interface Waiting {
   reject(error: unknown): void;
 }
 
-const notRun = new WeakSet<object>();
-
-/** The same error, of a request that the worker never took. */
-function notRunError({ code, message, cause }: WorkerError): WorkerError {
-  const error = new WorkerError(code, message, { cause });
-  notRun.add(error);
-  return error;
-}
-
-/** Whether a request that failed so cannot have run, and may be sent again. */
-export function neverRan(error: unknown): boolean {
-  if (!(error instanceof WorkerError)) return false;
-  return error.code === "WORKER_UNAVAILABLE" || error.code === "WORKER_BUSY" || notRun.has(error);
-}
-
 /** Codes that say that the worker cannot open a region, and did not run the request. */
 const UNREACHABLE: readonly unknown[] = ["REGION_NOT_FOUND", "REGION_UNREACHABLE", "REGION_FORBIDDEN", "REGION_FULL"];
 
@@ -66,9 +49,7 @@ export class LaneCaller {
   readonly #waiting = new Map<number, Waiting>();
   /** Requests that nobody waits for any more, and that the worker has not answered yet. */
   readonly #abandoned = new Set<CallFrame>();
-  /** Frames without a request, those used last at the end. */
-  readonly #idle: CallFrame[] = [];
-  #idleBytes = 0;
+  readonly #frames: FramePool;
   readonly #queue: (() => void)[] = [];
   readonly #unreachable = new Set<string>();
   /** By the number of the model, what a run takes as a rule, in ms. */
@@ -77,6 +58,7 @@ export class LaneCaller {
 
   constructor(lane: ClientLane, connection: LaneConnection) {
     this.#lane = lane;
+    this.#frames = new FramePool(lane);
     this.#connection = connection;
   }
 
@@ -101,7 +83,7 @@ export class LaneCaller {
       await unlessAborted(this.#turn(), options?.signal);
     }
     this.#checkOpen();
-    const found = this.#findFrame(model, feeds, options), frame = found ?? this.#makeFrame(model);
+    const found = this.#frames.find(model, feeds, options), frame = found ?? this.#makeFrame(model);
     let isAbandoned = false, isLaidOut = found !== undefined;
     try {
       for (;;) {
@@ -125,7 +107,7 @@ export class LaneCaller {
       }
     } finally {
       if (isAbandoned) this.#abandon(frame);
-      else this.#giveFrame(frame);
+      else this.#frames.give(frame);
       this.#queue.shift()?.();
     }
   }
@@ -134,7 +116,7 @@ export class LaneCaller {
   runSync(model: RemoteModel, feeds: Feeds, options: CallSyncOptions | undefined, timeoutMs: number): Tensors {
     if (options !== undefined) checkCallOptions(options);
     this.#checkOpen();
-    const found = this.#findFrame(model, feeds, options), frame = found ?? this.#makeFrame(model);
+    const found = this.#frames.find(model, feeds, options), frame = found ?? this.#makeFrame(model);
     let isAbandoned = false, isLaidOut = found !== undefined;
     try {
       for (;;) {
@@ -154,7 +136,7 @@ export class LaneCaller {
       }
     } finally {
       if (isAbandoned && this.#failure === undefined) this.#abandon(frame);
-      else this.#giveFrame(frame);
+      else this.#frames.give(frame);
     }
   }
 
@@ -278,45 +260,9 @@ export class LaneCaller {
     return this.#unreachable.size > before;
   }
 
-  /** An idle frame that is laid out for such a request. */
-  #findFrame(model: RemoteModel, feeds: Feeds, options: CallOptions | undefined): CallFrame | undefined {
-    const idle = this.#idle;
-    for (let i = idle.length - 1, tries = 0; i >= 0 && tries < MOST_TRIES; i--) {
-      const frame = idle[i]!;
-      if (frame.model !== model) continue;
-      tries++;
-      if (!frame.matches(feeds, options)) continue;
-      if (i === idle.length - 1) idle.pop();
-      else idle.splice(i, 1);
-      this.#idleBytes -= frame.heldBytes;
-      return frame;
-    }
-    return undefined;
-  }
-
   #makeFrame(model: RemoteModel): CallFrame {
     if (this.#abandoned.size > 0) this.#settleAbandoned();
-    let slot = this.#lane.takeSlot();
-    while (slot === undefined && this.#idle.length > 0) {
-      this.#evict();
-      slot = this.#lane.takeSlot();
-    }
-    if (slot !== undefined) return new CallFrame(this.#lane, slot, model);
-    throw new WorkerError("WORKER_BUSY", `Cannot run: ${SLOTS} requests of this client are in flight or given up`);
-  }
-
-  #giveFrame(frame: CallFrame): void {
-    frame.finish();
-    this.#idle.push(frame);
-    this.#idleBytes += frame.heldBytes;
-    while (this.#idleBytes > MOST_IDLE_BYTES && this.#idle.length > 0) this.#evict();
-  }
-
-  #evict(): void {
-    const frame = this.#idle.shift()!;
-    this.#idleBytes -= frame.heldBytes;
-    frame.dispose();
-    this.#lane.giveSlot(frame.slot);
+    return this.#frames.make(model);
   }
 
   /** Has the worker stop a request, and keeps its memory until the worker has let go of it. */
@@ -334,9 +280,7 @@ export class LaneCaller {
         frame.submitCollection(FLAG.bell);
         this.#abandoned.add(frame);
       } else {
-        frame.finish();
-        frame.dispose();
-        this.#lane.giveSlot(frame.slot);
+        this.#frames.end(frame);
         this.#queue.shift()?.();
       }
     }

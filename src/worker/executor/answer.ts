@@ -8,7 +8,8 @@ import { encodeTensor } from "../../tensor/bytes.ts";
 import { dtypeOfOnnx, elementByteLength } from "../../tensor/dtype.ts";
 import { equalShapes } from "../../tensor/shape.ts";
 import type { LaneView } from "./lane_view.ts";
-import type { Plan, PlannedOutput } from "./plan.ts";
+import type { Plan } from "./plan.ts";
+import type { PlannedOutput } from "./planned_output.ts";
 
 /** An output's value as one request has it. */
 export interface ComputedOutput {

@@ -9,7 +9,8 @@ import { elementByteLength } from "../../tensor/dtype.ts";
 import type { BatchAxes } from "../batch_axes.ts";
 import { type Blocks, blocksOf } from "../batch_blocks.ts";
 import type { ComputedOutput } from "./answer.ts";
-import { type Plan, releaseValue } from "./plan.ts";
+import type { Plan } from "./plan.ts";
+import { releaseValue } from "./value_handle.ts";
 
 const views = new WeakMap<object, Uint8Array>();
 

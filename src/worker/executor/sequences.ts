@@ -1,15 +1,15 @@
 import { ffi, type Pointer } from "../../../ffi/mod.ts";
 import { NativeError, typeError } from "../../errors.ts";
-import { Handle } from "../../handle.ts";
+import type { Handle } from "../../handle.ts";
 import { Block } from "../../memory/block.ts";
-import { ort } from "../../ort/environment.ts";
 import { check } from "../../ort/status.ts";
 import { createTensorValue } from "../../ort/value.ts";
 import type { Port } from "../../session/port.ts";
 import type { SessionCore } from "../../session/session_core.ts";
 import { elementByteLength } from "../../tensor/dtype.ts";
 import { type ComputedOutput, readOutput } from "./answer.ts";
-import { type Plan, releaseValue } from "./plan.ts";
+import type { Plan } from "./plan.ts";
+import { releaseValue, valueHandle } from "./value_handle.ts";
 
 /** Sequences of one client and model that are kept, at most. */
 const MOST_SEQUENCES = 4096;
@@ -19,9 +19,6 @@ interface StateVariable {
   readonly input: Port;
   readonly output: Port;
 }
-
-const valueHandle = (value: Pointer): Handle =>
-  new Handle("value", value, { release: ffi.pointer(ort().address("ReleaseValue"))! });
 
 /** The state of one stream: one value for each variable. */
 class Sequence implements Disposable {

@@ -6,7 +6,9 @@ import { refusesShape } from "../../session/expected_extents.ts";
 import { matchesShape } from "../../session/port.ts";
 import { type ComputedOutput, deliver, readOutput } from "./answer.ts";
 import type { LaneView } from "./lane_view.ts";
-import { type Plan, type PlannedOutput, releaseValue } from "./plan.ts";
+import type { Plan } from "./plan.ts";
+import type { PlannedOutput } from "./planned_output.ts";
+import { releaseValue } from "./value_handle.ts";
 
 /** Results that found no room, as the executor keeps them until they are collected. */
 export interface KeptResults extends Disposable {
@@ -30,14 +32,13 @@ function inPlace({ port, index, target, part }: PlannedOutput, plan: Plan): Comp
 
 /** Runs one request. The caller has begun the plan, and ends it. @throws {OrtError} and as `readOutput` */
 export function runSingle(lane: LaneView, slot: number, plan: Plan, runOptions: Pointer): Delivered {
-  const { core, inputNames, inputValues, outputNames, outputValues, outputs } = plan, { api, pointer } = core;
-  const ins = core.counts[plan.inputs.length]!, outs = core.counts[outputs.length]!;
+  const { outputs } = plan;
   if (!plan.isInPlace) point(lane, plan);
-  let status = api.Run(pointer, runOptions, inputNames, inputValues, ins, outputNames, outs, outputValues);
+  let status = plan.run(runOptions);
   if (status !== null) {
     if (withdraw(plan, status)) {
-      api.ReleaseStatus(status);
-      status = api.Run(pointer, runOptions, inputNames, inputValues, ins, outputNames, outs, outputValues);
+      ort().api.ReleaseStatus(status);
+      status = plan.run(runOptions);
     }
     check(status, "run the model");
   }
@@ -65,12 +66,12 @@ function point(lane: LaneView, plan: Plan): void {
 function withdraw(plan: Plan, status: Pointer): boolean {
   if (!refusesShape(ffi.string(ort().api.GetErrorMessage(status)!))) return false;
   let any = false;
+  plan.unbind();
   plan.outputs.forEach(({ part }, i) => {
     if (part !== undefined || plan.targets[i] === undefined) return;
     releaseValue(plan.targets[i]);
     plan.targets[i] = undefined;
     plan.slots[i] = 0n;
-    plan.isInPlace = false;
     any = true;
   });
   return any;
