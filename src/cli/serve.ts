@@ -18,7 +18,7 @@ Examples:
   coload serve vad=silero_vad.onnx ocr=detection.onnx --socket /run/models.sock --max-batch 8 --queue-delay 2
   coload serve vad=silero_vad.onnx --state vad:state=stateN --ttl 10m
   coload serve --config models.json --share-weights prepacked --json
-  coload serve model.onnx --if-absent; coload bench --endpoint unix:/run/models.sock vad`;
+  coload serve model.onnx --if-absent &`;
 
 /** `coload serve`: a process that owns models, and runs them for others. */
 export function serveCommand(onEnd: (exitCode: number) => void): Command {

@@ -1,6 +1,7 @@
 import { punchHole } from "../../ffi/descriptors.ts";
 import { currentCpu, waitForWord, wakeWord } from "../../ffi/futex.ts";
 import { ffi, type Pointer } from "../../ffi/mod.ts";
+import { monotonicMs } from "../../ffi/monotonic_clock.ts";
 import { offset } from "../../ffi/native_memory.ts";
 import { MemoryError } from "../errors.ts";
 import { FreeSpace } from "../memory/free_space.ts";
@@ -11,7 +12,7 @@ const PIECES = 2048;
 /** A piece this large goes back to the system when it is given up. */
 const PUNCH_FROM = 1 << 20;
 /** Looks for an answer between two looks at the clock. */
-const LOOKS_PER_CLOCK = 64;
+const LOOKS_PER_CLOCK = 256;
 
 /** Memory of a lane's heap. */
 export interface Piece {
@@ -116,11 +117,12 @@ export class ClientLane {
   look(slot: number, sequence: number, milliseconds: number): boolean {
     if (this.#page[PAGE.cpu] === currentCpu()) return this.isAnswered(slot, sequence);
     const { words } = this, at = slotWord(slot) + SLOT.answered, wanted = sequence | 0;
-    const until = performance.now() + milliseconds;
-    do {
+    for (let until = 0;;) {
       for (let i = 0; i < LOOKS_PER_CLOCK; i++) if (Atomics.load(words, at) === wanted) return true;
-    } while (performance.now() < until);
-    return false;
+      const now = monotonicMs();
+      if (until === 0) until = now + milliseconds;
+      else if (now >= until) return false;
+    }
   }
 
   /** Blocks until a slot is answered, at most for so many ms. */

@@ -1,9 +1,10 @@
 import { clearInterval, setInterval } from "node:timers";
 import { wakeWord } from "../../ffi/futex.ts";
 import type { Pointer } from "../../ffi/mod.ts";
+import { monotonicMs } from "../../ffi/monotonic_clock.ts";
 import { offset } from "../../ffi/native_memory.ts";
 import { PAGE } from "../protocol/lane_layout.ts";
-import { type Board, clock } from "./board/board.ts";
+import type { Board } from "./board/board.ts";
 import { Intake, type ThreadPlace } from "./executor/intake.ts";
 import type { ModelSettings } from "./executor/messages.ts";
 import type { Statistics } from "./statistics.ts";
@@ -41,7 +42,7 @@ export class Attendant implements Disposable {
   #look(): void {
     const { queues } = this.#board;
     if (queues.waiting === 0 && !this.#intake.isCalled) return;
-    this.#board.exclusively(() => this.#intake.collect(clock()));
+    this.#board.exclusively(() => this.#intake.collect(monotonicMs()));
     this.#intake.answerRefused();
     if (queues.waiting === 0) return;
     Atomics.add(this.#intake.page, PAGE.doorbell, 1); // who was about to sleep has not seen what is in the queues

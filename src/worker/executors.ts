@@ -81,6 +81,7 @@ export class Executors {
 
   /** Tells all of them, which see it at the next turn of their event loops. */
   tell(message: ToExecutor): void {
+    this.#board.noteTold();
     for (const thread of this.#threads) thread.postMessage(message);
     this.wake();
   }

@@ -1,13 +1,13 @@
 import path from "node:path";
 import { clearInterval, setInterval } from "node:timers";
 import { fileIdentity } from "../../ffi/files.ts";
+import { monotonicMs } from "../../ffi/monotonic_clock.ts";
 import { NativeError, WorkerError } from "../errors.ts";
 import { errorMessage } from "../protocol/remote_error.ts";
 import type { ModelDescription } from "../protocol/remote_model.ts";
 import { models as registry } from "../registry/model_registry.ts";
 import { coreOf, type InferenceSession } from "../session/inference_session.ts";
 import type { Attendant } from "./attendant.ts";
-import { clock } from "./board/board.ts";
 import { type Batchability, findBatchAxes, proveBatchAxes } from "./batch_axes.ts";
 import type { ModelSettings } from "./executor/messages.ts";
 import { stateVariables } from "./executor/sequences.ts";
@@ -36,7 +36,9 @@ export class ServedEntry {
   fileState: string | undefined;
   loading: Promise<void> | undefined;
   description: ModelDescription | undefined;
+  /** In ms since the epoch, and of the monotonic clock. */
   loadedAt = 0;
+  readyAt = 0;
 
   constructor(index: number, name: string, config: CompleteConfig) {
     this.index = index;
@@ -108,7 +110,7 @@ export class ServedModels {
   wanted(index: number): void {
     const entry = this.entries[index];
     if (entry === undefined || entry.loading || entry.session || this.#closed) return;
-    const before = clock(); // who came later may find it there
+    const before = monotonicMs(); // who came later may find it there
     this.load(entry).catch((error) => {
       this.#executors.tell({ kind: "refuse", model: index, before, error: errorMessage(error) });
     });
@@ -156,7 +158,7 @@ export class ServedModels {
         "loaded",
       );
       const before = entry.session;
-      const loadedAt = Date.now(), done = { state: "ready", problem: undefined, loadedAt } as const;
+      const done = { state: "ready", problem: undefined, loadedAt: Date.now(), readyAt: monotonicMs() } as const;
       Object.assign(entry, { session, epoch, batching, coldReason, description, ...done });
       await before?.[Symbol.asyncDispose]();
     } catch (error) {
@@ -172,8 +174,10 @@ export class ServedModels {
       void this.#reloadIfChanged(entry).catch(() => {}); // it is told by the status
       const { ttlMs } = entry.config, { session, loading } = entry;
       if (ttlMs < 0 || session === undefined || loading || !this.#isIdle(entry.index)) continue;
-      const idleSince = Math.max(entry.loadedAt, this.#lastAt(entry.index));
-      if (Date.now() - idleSince >= ttlMs) entry.loading = this.#unload(entry).finally(() => entry.loading = undefined);
+      const idleSince = Math.max(entry.readyAt, this.#lastAt(entry.index));
+      if (monotonicMs() - idleSince >= ttlMs) {
+        entry.loading = this.#unload(entry).finally(() => entry.loading = undefined);
+      }
     }
   }
 

@@ -10,6 +10,9 @@ type Worker = Extract<Seen, { readonly status: unknown }>["status"];
 
 const UNITS = [["d", 86_400_000], ["h", 3_600_000], ["m", 60_000], ["s", 1000]] as const;
 
+/** How the status says that requests are not joined, and why where nobody asked for it. */
+const OFF = "off: ", UNWANTED = "maxBatchSize is 1";
+
 /** How long something has lasted. */
 function age(since: number): string {
   const ms = Math.max(0, Date.now() - since),
@@ -42,20 +45,21 @@ function processes({ pid, runtime, startedAt, executors, memory, clients }: Work
 }
 
 function models(all: readonly SeenModel[]): string {
-  const head = ["model", "version", "state", "batching", "queued", "requests", "per second", "failures"];
+  const head = ["model", "version", "state", "batching", "queued", "requests", "per second", "failures", "refused"];
   const rows = all.map((model) => {
     const { requests, requestsPerSecond: rate, largestBatch, latencyMs, memory, sharing } = model;
-    const batching = model.batching.startsWith("on") ? `on, up to ${Math.max(1, largestBatch)}` : "off";
+    const isBatched = model.batching.startsWith("on"), largest = largestBatch > 1 ? `, ${largestBatch} at most` : "";
     const times = [latencyMs.p50, latencyMs.p90, latencyMs.p99].map((ms) => requests === 0 ? "-" : formatMs(ms));
     return [
       model.name,
       model.version,
       model.state,
-      batching,
+      isBatched ? `on${largest}` : "off",
       formatCount(model.queued),
       formatCount(requests),
       rate === undefined ? "-" : formatCount(rate),
       formatCount(model.failures),
+      formatCount(model.refused),
       ...times,
       memory === undefined ? "-" : formatBytes(memory.weights),
       memory === undefined ? "-" : formatBytes(memory.shared),
@@ -82,13 +86,18 @@ function describeOne(seen: Seen): string {
     return `${colors.bold(seen.socket)}: ${colors.yellow("not answering")}\n${seen.problem.message}`;
   }
   const { socket, status } = seen;
-  const problems = status.models.flatMap(({ name, problem }) =>
-    problem === undefined ? [] : [colors.yellow(`${name} could not be loaded when its file was read last: ${problem}`)]
-  );
+  const notes = status.models.flatMap(({ name, problem, batching }) => [
+    ...(problem === undefined
+      ? []
+      : [colors.yellow(`${name} could not be loaded when its file was read last: ${problem}`)]),
+    ...(batching.startsWith("on") || batching.endsWith(UNWANTED)
+      ? []
+      : [`${name} is not batched: ${batching.slice(OFF.length)}`]),
+  ]);
   return [
     `${colors.bold(socket)}: ${status.state}`,
     models(status.models),
-    ...problems,
+    ...notes,
     "",
     processes(status),
     ...total(status),

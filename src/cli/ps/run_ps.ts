@@ -43,9 +43,11 @@ class Lookers implements AsyncDisposable {
 export async function runPs({ sockets, everyMs, json }: PsOptions): Promise<void> {
   await using lookers = new Lookers(sockets);
   if (everyMs === undefined) {
-    const found = await lookers.look();
-    if (found.some((seen) => "status" in seen)) await sleep(RATE_MS);
-    const seen = await lookers.look();
+    let seen = await lookers.look();
+    if (seen.some((found) => "status" in found)) {
+      await sleep(RATE_MS);
+      seen = await lookers.look();
+    }
     console.log(json ? toJson(seen, 2) : describe(seen));
     return;
   }

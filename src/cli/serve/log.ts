@@ -43,7 +43,7 @@ function describe(event: ServeEvent): string {
     case "present":
       return event.message;
     case "waiting":
-      return `waiting: the worker at ${event.socket} is ending`;
+      return `waiting: a worker that does not answer, or is ending, has ${event.socket}`;
     case "failed":
       return `failed: ${event.message}`;
     case "died":
@@ -70,10 +70,12 @@ const TROUBLE: readonly ServeEvent["event"][] = ["died", "failed", "refused"];
 /** A line on stderr for each event: for people, or in JSON for programs. */
 export function serveLog({ json }: { readonly json: boolean }): Say {
   const colors = picocolors.createColors(process.stderr.isTTY === true && !process.env.NO_COLOR);
+  const write = (line: string): void => void process.stderr.write(`${line}\n`); // Bun's console.error is red
+  process.stderr.on("error", () => {}); // nobody reads it any more: no reason to end
   return (event) => {
     const time = new Date().toISOString();
-    if (json) return console.error(JSON.stringify({ time, ...event }));
+    if (json) return write(JSON.stringify({ time, ...event }));
     const text = describe(event);
-    console.error(`${colors.dim(time)} ${TROUBLE.includes(event.event) ? colors.red(text) : text}`);
+    write(`${colors.dim(time)} ${TROUBLE.includes(event.event) ? colors.red(text) : text}`);
   };
 }

@@ -40,13 +40,18 @@ class ToldWorker {
       if (showsProgress) await load(options, loaded);
       this.#worker = await ModelWorker.serve(options);
     } catch (error) {
-      const { code, message } = error as Error & { code?: string };
-      await say({ failed: { ...(code !== undefined && { code }), message } });
-      process.exit(1);
+      return await this.#fail(error as Error);
     }
+    void this.#worker.failed.then((error) => this.#fail(error));
     this.#changes = new ModelChanges(this.#worker, (changed) => void say({ changed }));
     const { socket } = this.#worker.endpoints, elapsedMs = performance.now() - begin;
     await say({ ready: { models: Object.keys(options.models), socket, elapsedMs } });
+  }
+
+  /** Says why it cannot serve, and ends the process. */
+  async #fail({ code, message }: Error & { readonly code?: string }): Promise<never> {
+    await say({ failed: { ...(code !== undefined && { code }), message } });
+    process.exit(1);
   }
 
   async #reload(): Promise<void> {

@@ -6,11 +6,6 @@ import { BOARD_BYTE_LENGTH, HEAD, TIMES, TIMES_AT, WORDS } from "./layout.ts";
 import { RequestQueues } from "./queues.ts";
 import { ExecutorRuns } from "./runs.ts";
 
-const { timeOrigin } = performance;
-
-/** The clock that all threads share, in ms. */
-export const clock = (): number => timeOrigin + performance.now();
-
 /**
  * What the threads of a worker share: which clients there are, which of their requests wait, in order, and what runs. It
  * is memory of this process alone: nothing that a client writes can change it.
@@ -54,6 +49,16 @@ export class Board {
   /** Lets others work. */
   unlock(): void {
     unlock(this.#mutex);
+  }
+
+  /** How many messages executors were sent, or are about to be. */
+  get told(): number {
+    return Atomics.load(this.#u32, HEAD.told);
+  }
+
+  /** Notes that executors are about to be sent a message: none of them sleeps before it has come. */
+  noteTold(): void {
+    Atomics.add(this.#u32, HEAD.told, 1);
   }
 
   /** Changes when executors must give their event loops a turn. */

@@ -1,5 +1,5 @@
 import { MOST_CLIENTS, SLOTS } from "../../protocol/lane_layout.ts";
-import { CLIENT_WORDS, CLIENTS_AT, TAKEN_AT } from "./layout.ts";
+import { CLIENT_WORDS, CLIENTS_AT, HEAD, TAKEN_AT } from "./layout.ts";
 
 /** Positions in a client's entry. */
 const CLIENT = { state: 0, generation: 1, lane: 2, /* two words */ bell: 4, pid: 5 } as const;
@@ -38,6 +38,8 @@ export class BoardClients {
       u32[at + CLIENT.bell] = bell;
       u32[at + CLIENT.pid] = pid;
       Atomics.store(u32, at + CLIENT.state, ALIVE);
+      const words = (client >> 5) + 1;
+      if (words > this.words) Atomics.store(u32, HEAD.clientWords, words);
       return client;
     }
     return undefined;
@@ -52,6 +54,11 @@ export class BoardClients {
   free(client: number): void {
     this.#u32.fill(0, TAKEN_AT + client * SLOTS, TAKEN_AT + (client + 1) * SLOTS);
     Atomics.store(this.#u32, this.#at(client) + CLIENT.state, FREE);
+  }
+
+  /** Words of 32 bits that have a bit for every client there ever was at once. */
+  get words(): number {
+    return Atomics.load(this.#u32, HEAD.clientWords);
   }
 
   /** Whether it is there, and not gone. */

@@ -1,15 +1,16 @@
 import { currentCpu, waitForWord, wakeWord } from "../../../ffi/futex.ts";
 import type { Pointer } from "../../../ffi/mod.ts";
+import { monotonicMs } from "../../../ffi/monotonic_clock.ts";
 import { offset } from "../../../ffi/native_memory.ts";
 import { PAGE, PRIORITIES } from "../../protocol/lane_layout.ts";
-import { type Board, clock } from "../board/board.ts";
+import type { Board } from "../board/board.ts";
 import { type Entry, RequestQueues } from "../board/queues.ts";
 import type { Statistics } from "../statistics.ts";
 import type { Intake, ThreadPlace } from "./intake.ts";
 import type { ServedModel } from "./served_model.ts";
 
 /** For how long to look for the next request before sleeping, in ms, and how often the clock is asked. */
-const LOOK_MS = 0.05, LOOKS_PER_CLOCK = 64;
+const LOOK_MS = 0.05, LOOKS_PER_CLOCK = 128;
 /** Sleeps end by themselves after so many ms: whatever happened, nothing waits longer. */
 const SLEEP_MS = 100;
 /** Runs of a model that takes longer than this, in ms, leave one executor to the other models. */
@@ -60,14 +61,14 @@ export class Dispatcher {
 
   /** Ends the run before, takes in what clients wrote, and takes out what is to be run next. */
   next(): Work | undefined {
-    const now = clock(), board = this.#board;
+    this.#wakeIn = SLEEP_MS;
+    const board = this.#board, isWanted = this.#intake.isCalled || board.queues.waiting > 0;
+    if (!isWanted && this.#running === undefined) return undefined;
     board.lock();
     let work: Work | undefined;
     try {
       this.#end();
-      this.#intake.collect(now);
-      this.#wakeIn = SLEEP_MS;
-      if (board.queues.waiting > 0) work = this.#take(now);
+      if (isWanted) work = this.#take(monotonicMs());
     } finally {
       board.unlock();
     }
@@ -95,6 +96,8 @@ export class Dispatcher {
   }
 
   #take(now: number): Work | undefined {
+    this.#intake.collect(now);
+    if (this.#board.queues.waiting === 0) return undefined;
     const own = this.#takeOwn(now);
     if (own !== undefined) return own;
     for (let priority = 0; priority < PRIORITIES.length; priority++) {
@@ -189,11 +192,12 @@ export class Dispatcher {
   }
 
   #look(control: number): boolean {
-    const until = performance.now() + LOOK_MS;
-    do {
+    for (let until = 0;;) {
       for (let i = 0; i < LOOKS_PER_CLOCK; i++) if (this.#intake.isCalled) return true;
       if (this.#board.control !== control) return true;
-    } while (performance.now() < until);
-    return false;
+      const now = monotonicMs();
+      if (until === 0) until = now + LOOK_MS;
+      else if (now >= until) return false;
+    }
   }
 }

@@ -1,8 +1,9 @@
+import { monotonicMs } from "../../../ffi/monotonic_clock.ts";
 import { NativeError, WorkerError } from "../../errors.ts";
 import { models as registry } from "../../registry/model_registry.ts";
 import { errorMessage, remoteError } from "../../protocol/remote_error.ts";
 import { ANSWER, FLAG, SLOT, SLOTS, slotWord } from "../../protocol/lane_layout.ts";
-import { Board, clock } from "../board/board.ts";
+import { Board } from "../board/board.ts";
 import type { Entry } from "../board/queues.ts";
 import { Statistics } from "../statistics.ts";
 import { type ComputedOutput, copied, deliver } from "./answer.ts";
@@ -17,6 +18,8 @@ import { type KeptResults, runSingle } from "./single.ts";
 
 /** For how long an executor goes on without a turn of its event loop, in ms. */
 const TURN_MS = 50;
+/** How often the clock is asked for that: once in so many pieces of work. */
+const WORKS_PER_CLOCK = 16;
 
 /** A request that can be run. */
 interface Ready {
@@ -89,11 +92,20 @@ export class Executor {
     this.#tell({ kind: "unloaded", model, epoch });
   }
 
-  /** Runs until the worker wants the event loop to have a turn, or it is time for one. */
-  turn(): void {
-    const { control } = this.#board, until = performance.now() + TURN_MS;
+  /** How many messages were sent here. */
+  get told(): number {
+    return this.#board.told;
+  }
+
+  /**
+   * Runs until the worker wants the event loop to have a turn, or it is time for one.
+   *
+   * @param mayWait whether to wait where there is nothing to run; the event loop has something to do otherwise
+   */
+  turn(mayWait: boolean): void {
+    const { control } = this.#board, until = monotonicMs() + TURN_MS;
     if (control !== this.#control) this.#forgetGone(control);
-    let didRun = false;
+    let didRun = false, works = 0;
     do {
       const { bell } = this.#dispatcher, work = this.#dispatcher.next();
       if (work !== undefined) {
@@ -102,9 +114,11 @@ export class Executor {
       } else {
         for (const wanted of this.#dispatcher.wanted) this.#tell({ kind: "wanted", model: wanted });
         this.#dispatcher.wanted.clear();
+        if (!mayWait) break;
         this.#dispatcher.wait(control, bell, didRun);
       }
-    } while (this.#board.control === control && performance.now() < until);
+      if (++works % WORKS_PER_CLOCK === 0 && monotonicMs() > until) break;
+    } while (this.#board.control === control);
     this.#dispatcher.end();
   }
 
@@ -250,7 +264,7 @@ export class Executor {
 
   /** Counts a run that is over. Returns for how long it ran, in ms. */
   #ran(number: number, requests: number): number {
-    const end = clock(), runMs = end - this.#time;
+    const end = monotonicMs(), runMs = end - this.#time;
     this.#statistics.noteRun(this.#index, number, requests, runMs, end);
     this.#time = end;
     return runMs;
@@ -313,7 +327,7 @@ export class Executor {
   }
 
   #fail(number: number, entry: Entry, error: unknown): void {
-    this.#statistics.noteRequest(this.#index, number, 0, clock() - entry.arrivedAt, true);
+    this.#statistics.noteRequest(this.#index, number, 0, monotonicMs() - entry.arrivedAt, true);
     this.#intake.refuse(entry, error);
   }
 }

@@ -80,22 +80,22 @@ export class Intake {
 
   /** Whether a client has said that it has requests. */
   get isCalled(): boolean {
-    for (let word = 0; word < MOST_CLIENTS / 32; word++) {
-      if (Atomics.load(this.page, PAGE.attention + word) !== 0) return true;
-    }
+    const { page } = this, { words } = this.#board.clients;
+    for (let word = 0; word < words; word++) if (Atomics.load(page, PAGE.attention + word) !== 0) return true;
     return false;
   }
 
   /** Takes in what clients wrote. For who works on the board alone; {@linkcode Intake.answerRefused} is then due. */
   collect(now: number): void {
-    for (let word = 0; word < MOST_CLIENTS / 32; word++) {
-      if (Atomics.load(this.page, PAGE.attention + word) === 0) continue;
-      for (let bits = Atomics.exchange(this.page, PAGE.attention + word, 0); bits !== 0; bits &= bits - 1) {
+    const { page } = this, { clients, queues } = this.#board, { words } = clients;
+    for (let word = 0; word < words; word++) {
+      if (Atomics.load(page, PAGE.attention + word) === 0) continue;
+      for (let bits = Atomics.exchange(page, PAGE.attention + word, 0); bits !== 0; bits &= bits - 1) {
         const client = word * 32 + 31 - Math.clz32(bits & -bits);
-        if (this.#board.clients.isAlive(client)) this.#collectFrom(client, now);
+        if (clients.isAlive(client)) this.#collectFrom(client, now);
       }
     }
-    if (this.#board.queues.waiting > 0 && now - this.#lookedForOverdue > OVERDUE_MS) this.#takeOverdue(now);
+    if (queues.waiting > 0 && now - this.#lookedForOverdue > OVERDUE_MS) this.#takeOverdue(now);
   }
 
   /** Answers what cannot be done. */

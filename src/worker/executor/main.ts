@@ -14,26 +14,27 @@ interface Thread {
 }
 
 function serve(thread: Thread): void {
-  let executor: Executor | undefined, isStopped = false, work = Promise.resolve();
+  let executor: Executor | undefined, isStopped = false, received = 0, done = 0, work = Promise.resolve();
   const go = (): void => {
     if (isStopped) return;
-    executor!.turn();
+    executor!.turn(executor!.told === done); // a message takes some turns of the event loop to come, and to be done
     setImmediate(go);
+  };
+  const stop = (): void => {
+    executor?.stop();
+    thread.postMessage({ kind: "stopped" });
   };
   thread.onmessage = ({ data }) => {
     if (data.kind === "start") {
       executor = new Executor(data, (message) => thread.postMessage(message));
       thread.postMessage({ kind: "started" });
       setImmediate(go);
-    } else if (data.kind === "stop") {
-      isStopped = true;
-      void work.then(() => {
-        executor?.stop();
-        thread.postMessage({ kind: "stopped" });
-      });
-    } else {
-      work = work.then(() => executor!.receive(data));
+      return;
     }
+    const number = ++received;
+    if (data.kind === "stop") isStopped = true;
+    const next = data.kind === "stop" ? stop : () => executor!.receive(data);
+    work = work.then(next).then(() => void (done = number));
   };
 }
 
