@@ -140,8 +140,6 @@ export class CallFrame {
   /** Hands the request over. @param flags of `FLAG` */
   submit(flags: number, options: CallOptions | undefined): void {
     const { words } = this.lane, at = this.#at, stream = this.#stream;
-    words[at + SLOT.model] = this.model.description.index;
-    words[at + SLOT.revision] = this.model.description.revision;
     words[at + SLOT.flags] = stream === undefined ? flags : flags | FLAG.own;
     if (stream !== undefined) words[at + SLOT.executor] = stream.id % 2 ** 31;
     words[at + SLOT.priority] = PRIORITIES.indexOf(options?.priority ?? "normal");
@@ -158,13 +156,9 @@ export class CallFrame {
   }
 
   #submit(): void {
-    const { words } = this.lane, at = this.#at, memory = this.#memory;
+    const { words } = this.lane, at = this.#at;
     this.#sequence = this.#sequence + 1 >>> 0;
-    words[at + SLOT.requestOffset] = memory.requestOffset;
-    words[at + SLOT.requestByteLength] = this.#requestBytes;
-    words[at + SLOT.answerOffset] = memory.answerOffset;
-    words[at + SLOT.answerCapacity] = memory.answerCapacity;
-    Atomics.store(words, at + SLOT.sequence, this.#sequence | 0);
+    words[at + SLOT.sequence] = this.#sequence; // seen, as `pending` is set after it
     this.lane.submit(this.slot);
   }
 
@@ -257,7 +251,15 @@ export class CallFrame {
 
   #describe(): void {
     this.#described = undefined;
-    this.lane.words[this.#at + SLOT.layout]!++;
+    const { words } = this.lane, at = this.#at, { requestOffset, answerOffset, answerCapacity } = this.#memory;
+    const { index, revision } = this.model.description;
+    words[at + SLOT.model] = index;
+    words[at + SLOT.revision] = revision;
+    words[at + SLOT.requestOffset] = requestOffset;
+    words[at + SLOT.requestByteLength] = this.#requestBytes;
+    words[at + SLOT.answerOffset] = answerOffset;
+    words[at + SLOT.answerCapacity] = answerCapacity;
+    words[at + SLOT.layout]!++;
     writeRequest(this.#memory.request, this.#request(this.#inputs, this.#outputs));
   }
 }

@@ -20,10 +20,12 @@ export class Attendant implements Disposable {
   readonly #board: Board;
   readonly #intake: Intake;
   readonly #doorbell: Pointer;
+  readonly #executors: number;
   readonly #timer: ReturnType<typeof setInterval>;
 
   constructor(place: ThreadPlace, board: Board, statistics: Statistics) {
     this.#board = board;
+    this.#executors = place.executors;
     this.#doorbell = offset({ address: place.page }, 0);
     this.#intake = new Intake(place, board, statistics);
     this.#timer = setInterval(() => this.#look(), LOOK_MS).unref();
@@ -42,11 +44,14 @@ export class Attendant implements Disposable {
   #look(): void {
     const { queues } = this.#board;
     if (queues.waiting === 0 && !this.#intake.isCalled) return;
-    this.#board.exclusively(() => this.#intake.collect(monotonicMs()));
+    this.#board.exclusively(() => {
+      const only = this.#intake.collect(monotonicMs());
+      if (only !== undefined) this.#intake.enqueue(only);
+    });
     this.#intake.answerRefused();
     if (queues.waiting === 0) return;
     Atomics.add(this.#intake.page, PAGE.doorbell, 1); // who was about to sleep has not seen what is in the queues
-    wakeWord(this.#doorbell, 1);
+    wakeWord(this.#doorbell, this.#executors);
   }
 
   [Symbol.dispose](): void {

@@ -61,17 +61,6 @@ export class Statistics {
     this.#cell(thread, model).f64[AT.refused]!++;
   }
 
-  /** Whether a run of a model takes longer than so many ms, as a rule. */
-  isLong(model: number, milliseconds: number): boolean {
-    let runs = 0, sum = 0;
-    for (let executor = 0; executor < THREADS; executor++) {
-      const { f64 } = this.#cell(executor, model);
-      runs += f64[AT.runs]!;
-      sum += f64[AT.runMs]!;
-    }
-    return sum > runs * milliseconds;
-  }
-
   /** What all executors counted for a model. */
   of(model: number): ModelStatistics {
     const sums = new Float64Array(COUNTERS.length), buckets = new Float64Array(BUCKETS);

@@ -18,7 +18,7 @@ export interface BoardClient {
   readonly pid: number;
 }
 
-/** Which clients there are. */
+/** Which clients there are. What changes does so under the board's lock: whoever holds that sees it. */
 export class BoardClients {
   readonly #u32: Uint32Array;
 
@@ -58,12 +58,12 @@ export class BoardClients {
 
   /** Words of 32 bits that have a bit for every client there ever was at once. */
   get words(): number {
-    return Atomics.load(this.#u32, HEAD.clientWords);
+    return this.#u32[HEAD.clientWords]!;
   }
 
   /** Whether it is there, and not gone. */
   isAlive(client: number): boolean {
-    return Atomics.load(this.#u32, this.#at(client) + CLIENT.state) === ALIVE;
+    return this.#u32[this.#at(client) + CLIENT.state] === ALIVE;
   }
 
   /** Which of the clients that had this place it is. */

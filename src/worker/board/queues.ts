@@ -26,7 +26,7 @@ export interface Entry {
   readonly waitsUntil: number;
 }
 
-/** The requests that wait, in order. For who works alone, but for {@linkcode RequestQueues.take} and what only looks. */
+/** The requests that wait, in order. For who works alone, but for {@linkcode RequestQueues.give} and what only looks. */
 export class RequestQueues {
   readonly #u32: Uint32Array;
   readonly #times: Float64Array;
@@ -39,6 +39,11 @@ export class RequestQueues {
   /** The queue of a model's requests of a priority. */
   static of(model: number, priority: number): number {
     return model * PRIORITIES.length + priority;
+  }
+
+  /** Whether a queue is one executor's. */
+  static isOwn(queue: number): boolean {
+    return queue >= MOST_MODELS * PRIORITIES.length;
   }
 
   /** The queue of what one executor alone can do. */
@@ -62,7 +67,10 @@ export class RequestQueues {
 
   /** Takes a slot's request, unless that was done. Whoever does answers it, and gives the slot back. */
   take(client: number, slot: number): boolean {
-    return Atomics.exchange(this.#u32, TAKEN_AT + client * SLOTS + slot, 1) === 0;
+    const at = TAKEN_AT + client * SLOTS + slot;
+    if (this.#u32[at] !== 0) return false;
+    this.#u32[at] = 1;
+    return true;
   }
 
   /** Gives a slot back for the next request, before this one is answered. */

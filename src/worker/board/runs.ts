@@ -5,6 +5,17 @@ import type { Entry } from "./queues.ts";
 /** Positions in an executor's entry; then come the requests that it runs. */
 const EXECUTOR = { turned: 0, running: 1, model: 2, stopped: 3, runOptions: 4 /* two words */ } as const;
 
+/** An address in words of 32 bits: a bigint costs more than the rest of it. */
+export interface AddressWords {
+  readonly low: number;
+  readonly high: number;
+}
+
+/** An address in words. */
+export function addressWords(address: bigint): AddressWords {
+  return { low: Number(address & 0xffffffffn), high: Number(address >> 32n) };
+}
+
 /** What an executor runs. */
 export interface Run {
   readonly runOptions: bigint;
@@ -30,34 +41,34 @@ export class ExecutorRuns {
   }
 
   /** Notes what an executor begins to run: who cancels one of it finds the run options. */
-  begin(executor: number, model: number, runOptions: bigint, entries: readonly Entry[]): void {
+  begin(executor: number, model: number, runOptions: AddressWords, entries: readonly Entry[]): void {
     const at = this.#at(executor), u32 = this.#u32;
     u32[at + EXECUTOR.model] = model;
-    u32[at + EXECUTOR.runOptions] = Number(runOptions & 0xffffffffn);
-    u32[at + EXECUTOR.runOptions + 1] = Number(runOptions >> 32n);
+    u32[at + EXECUTOR.runOptions] = runOptions.low;
+    u32[at + EXECUTOR.runOptions + 1] = runOptions.high;
     for (let i = 0, to = at + EXECUTOR_HEAD_WORDS; i < entries.length; i++) {
       const { client, slot, sequence } = entries[i]!;
       u32[to++] = client * SLOTS + slot;
       u32[to++] = sequence;
     }
-    Atomics.store(u32, at + EXECUTOR.running, entries.length);
+    u32[at + EXECUTOR.running] = entries.length;
   }
 
   /** Notes that it is over, and tells whether it was stopped. After it, nobody touches the run options. */
   end(executor: number): boolean {
-    const at = this.#at(executor);
-    Atomics.store(this.#u32, at + EXECUTOR.running, 0);
-    return Atomics.exchange(this.#u32, at + EXECUTOR.stopped, 0) !== 0;
+    const at = this.#at(executor), wasStopped = this.#u32[at + EXECUTOR.stopped] !== 0;
+    this.#u32[at + EXECUTOR.running] = this.#u32[at + EXECUTOR.stopped] = 0;
+    return wasStopped;
   }
 
   /** Notes that an executor's run was told to stop. */
   noteStopped(executor: number): void {
-    Atomics.store(this.#u32, this.#at(executor) + EXECUTOR.stopped, 1);
+    this.#u32[this.#at(executor) + EXECUTOR.stopped] = 1;
   }
 
   /** How many requests an executor runs. */
   countOf(executor: number): number {
-    return Atomics.load(this.#u32, this.#at(executor) + EXECUTOR.running);
+    return this.#u32[this.#at(executor) + EXECUTOR.running]!;
   }
 
   /** How many executors run a model now, of so many. */

@@ -4,9 +4,9 @@ import { monotonicMs } from "../../../ffi/monotonic_clock.ts";
 import { offset } from "../../../ffi/native_memory.ts";
 import { PAGE, PRIORITIES } from "../../protocol/lane_layout.ts";
 import type { Board } from "../board/board.ts";
+import type { AddressWords } from "../board/runs.ts";
 import { type Entry, RequestQueues } from "../board/queues.ts";
-import type { Statistics } from "../statistics.ts";
-import type { Intake, ThreadPlace } from "./intake.ts";
+import type { Intake, Taken, ThreadPlace } from "./intake.ts";
 import type { ServedModel } from "./served_model.ts";
 
 /** For how long to look for the next request before sleeping, in ms, and how often the clock is asked. */
@@ -15,6 +15,11 @@ const LOOK_MS = 0.05, LOOKS_PER_CLOCK = 128;
 const SLEEP_MS = 100;
 /** Runs of a model that takes longer than this, in ms, leave one executor to the other models. */
 const LONG_RUN_MS = 20;
+
+/** An executor goes on being the one that looks for requests during runs that take no longer than this, in ms. */
+const SHORT_RUN_MS = 0.05;
+
+const NOWHERE: AddressWords = { low: 0, high: 0 };
 
 /** Requests that an executor took. */
 export interface Work {
@@ -28,7 +33,6 @@ export interface Work {
 export interface DispatcherParts {
   readonly place: ThreadPlace;
   readonly board: Board;
-  readonly statistics: Statistics;
   readonly intake: Intake;
   /** By their number, the models that this executor has. */
   readonly models: readonly (ServedModel | undefined)[];
@@ -40,7 +44,6 @@ export class Dispatcher {
   readonly #executors: number;
   readonly #board: Board;
   readonly #doorbell: Pointer;
-  readonly #statistics: Statistics;
   readonly #intake: Intake;
   readonly #models: readonly (ServedModel | undefined)[];
   /** Models that requests wait for and that this executor does not have. */
@@ -48,12 +51,14 @@ export class Dispatcher {
   /** The model that this executor runs. */
   #running: number | undefined;
   #wakeIn = SLEEP_MS;
+  #isLooking = false;
+  /** What the clock said some microseconds ago; 0 where that is longer. */
+  now = 0;
 
-  constructor({ place, board, statistics, intake, models }: DispatcherParts) {
+  constructor({ place, board, intake, models }: DispatcherParts) {
     this.#index = place.index;
     this.#executors = place.executors;
     this.#board = board;
-    this.#statistics = statistics;
     this.#intake = intake;
     this.#models = models;
     this.#doorbell = offset({ address: place.page }, 0);
@@ -68,13 +73,13 @@ export class Dispatcher {
     let work: Work | undefined;
     try {
       this.#end();
-      if (isWanted) work = this.#take(monotonicMs());
+      if (isWanted) work = this.#take(this.now || monotonicMs());
     } finally {
       board.unlock();
     }
     this.#intake.answerRefused();
-    const { page } = this.#intake;
-    if (work !== undefined && board.queues.waiting > 0 && Atomics.load(page, PAGE.asleep) > 0) this.#wakeAnother();
+    if (this.#intake.calledOthers) this.#wakeOthers(this.#executors);
+    else if (work !== undefined && board.queues.waiting > 0) this.#wakeOthers(1);
     return work;
   }
 
@@ -89,14 +94,20 @@ export class Dispatcher {
     this.#running = undefined;
   }
 
-  /** What waits beside what this executor took is for others. */
-  #wakeAnother(): void {
+  /** What waits beside what this executor took is for others, so many of them. */
+  #wakeOthers(count: number): void {
+    this.#intake.calledOthers = false;
+    if (Atomics.load(this.#intake.page, PAGE.asleep) === 0) return;
     Atomics.add(this.#intake.page, PAGE.doorbell, 1);
-    wakeWord(this.#doorbell, 1);
+    wakeWord(this.#doorbell, count);
   }
 
   #take(now: number): Work | undefined {
-    this.#intake.collect(now);
+    const only = this.#intake.collect(now);
+    if (only !== undefined) {
+      if (this.#canBegin(only)) return this.#begin(only.model, [only.entry], now);
+      this.#intake.enqueue(only);
+    }
     if (this.#board.queues.waiting === 0) return undefined;
     const own = this.#takeOwn(now);
     if (own !== undefined) return own;
@@ -105,6 +116,14 @@ export class Dispatcher {
       if (model !== undefined) return this.#takeOf(model, priority, now);
     }
     return undefined;
+  }
+
+  /** Whether a request that is the only one can run at once, in no queue. */
+  #canBegin({ model, queue }: Taken): boolean {
+    const settings = this.#models[model]?.settings;
+    if (settings === undefined || (settings.axes !== undefined && settings.maxQueueDelayMs > 0)) return false;
+    if (RequestQueues.isOwn(queue)) return queue === RequestQueues.own(this.#index);
+    return !this.#leavesToOthers(model);
   }
 
   /** What this executor alone can do. */
@@ -137,16 +156,20 @@ export class Dispatcher {
 
   /** Whether a request should wait for others to join it, or for an executor that other models do not need. */
   #isToWait(model: number, queue: number, now: number): boolean {
-    const busy = this.#board.runs.busy(model, this.#executors), { settings } = this.#models[model]!;
-    if (busy === 0) return false;
-    if (this.#intake.models > 1 && busy >= this.#executors - 1 && this.#statistics.isLong(model, LONG_RUN_MS)) {
-      return true;
-    }
-    const { axes, maxBatchSize, maxQueueDelayMs } = settings;
+    if (this.#leavesToOthers(model)) return true;
+    const { axes, maxBatchSize, maxQueueDelayMs } = this.#models[model]!.settings;
     if (axes === undefined || maxQueueDelayMs === 0 || this.#board.queues.count(queue) >= maxBatchSize) return false;
+    if (this.#board.runs.busy(model, this.#executors) === 0) return false; // never a delay while it is idle
     const rest = this.#board.queues.firstTime(queue) + maxQueueDelayMs - now;
     if (rest > 0) this.#wakeIn = Math.min(this.#wakeIn, rest);
     return rest > 0;
+  }
+
+  /** Whether a model's runs are long, and take all executors but this one: that is for other models. */
+  #leavesToOthers(model: number): boolean {
+    if (this.#intake.models === 1 || this.#models[model]!.runMs <= LONG_RUN_MS) return false;
+    const busy = this.#board.runs.busy(model, this.#executors);
+    return busy > 0 && busy >= this.#executors - 1;
   }
 
   #takeOf(model: number, priority: number, now: number): Work {
@@ -162,7 +185,9 @@ export class Dispatcher {
 
   #begin(model: number, entries: readonly Entry[], takenAt: number): Work {
     this.#running = model;
-    this.#board.runs.begin(this.#index, model, this.#models[model]?.runOptionsAddress ?? 0n, entries);
+    const served = this.#models[model];
+    if (served === undefined || served.runMs > SHORT_RUN_MS) this.lookAway();
+    this.#board.runs.begin(this.#index, model, served?.runOptionsAddress ?? NOWHERE, entries);
     return { model, entries, takenAt };
   }
 
@@ -177,27 +202,37 @@ export class Dispatcher {
    * @param bell what {@linkcode Dispatcher.bell} was before there was found to be nothing
    */
   wait(control: number, bell: number, mayLook: boolean): void {
-    const page = this.#intake.page, cpu = currentCpu();
-    page[PAGE.cpu] = cpu;
-    if (mayLook && Atomics.compareExchange(page, PAGE.looking, 0, 1) === 0) {
-      const isCalled = this.#look(control);
-      Atomics.store(page, PAGE.looking, 0);
-      if (isCalled) return;
-    }
+    const { page } = this.#intake, cpu = currentCpu();
+    if (page[PAGE.cpu] !== cpu) page[PAGE.cpu] = cpu; // a line that clients read, and that stays theirs where it can
+    if (mayLook && this.#mayLook() && this.#look(control)) return;
+    this.lookAway();
     Atomics.add(page, PAGE.asleep, 1);
     if (!this.#intake.isCalled && this.#board.control === control) {
       waitForWord(this.#doorbell, bell >>> 0, this.#wakeIn);
     }
     Atomics.sub(page, PAGE.asleep, 1);
+    this.now = 0;
+  }
+
+  /** Says that this executor looks for requests no more, if it did: from here on clients wake somebody. */
+  lookAway(): void {
+    if (!this.#isLooking) return;
+    this.#isLooking = false;
+    Atomics.store(this.#intake.page, PAGE.looking, 0);
+  }
+
+  /** Whether this executor is the one that looks. It stays so while its runs are short. */
+  #mayLook(): boolean {
+    return this.#isLooking ||= Atomics.compareExchange(this.#intake.page, PAGE.looking, 0, 1) === 0;
   }
 
   #look(control: number): boolean {
     for (let until = 0;;) {
       for (let i = 0; i < LOOKS_PER_CLOCK; i++) if (this.#intake.isCalled) return true;
       if (this.#board.control !== control) return true;
-      const now = monotonicMs();
-      if (until === 0) until = now + LOOK_MS;
-      else if (now >= until) return false;
+      this.now = monotonicMs();
+      if (until === 0) until = this.now + LOOK_MS;
+      else if (this.now >= until) return false;
     }
   }
 }

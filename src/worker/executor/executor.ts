@@ -21,6 +21,9 @@ const TURN_MS = 50;
 /** How often the clock is asked for that: once in so many pieces of work. */
 const WORKS_PER_CLOCK = 16;
 
+/** Runs over which a model's mean is taken. */
+const RUNS_IN_MEAN = 8;
+
 /** A request that can be run. */
 interface Ready {
   readonly entry: Entry;
@@ -52,7 +55,7 @@ export class Executor {
     this.#statistics = new Statistics(start.statistics);
     this.#intake = new Intake(start, this.#board, this.#statistics);
     const { index, executors, page } = start, place = { index, executors, page };
-    const parts = { board: this.#board, statistics: this.#statistics, intake: this.#intake, models: this.#models };
+    const parts = { board: this.#board, intake: this.#intake, models: this.#models };
     this.#dispatcher = new Dispatcher({ place, ...parts });
     this.#tell = tell;
   }
@@ -120,6 +123,8 @@ export class Executor {
       if (++works % WORKS_PER_CLOCK === 0 && monotonicMs() > until) break;
     } while (this.#board.control === control);
     this.#dispatcher.end();
+    this.#dispatcher.lookAway();
+    this.#dispatcher.now = 0;
   }
 
   /** Lets go of everything. */
@@ -266,7 +271,8 @@ export class Executor {
   #ran(number: number, requests: number): number {
     const end = monotonicMs(), runMs = end - this.#time;
     this.#statistics.noteRun(this.#index, number, requests, runMs, end);
-    this.#time = end;
+    this.#models[number]!.runMs += (runMs - this.#models[number]!.runMs) / RUNS_IN_MEAN;
+    this.#time = this.#dispatcher.now = end;
     return runMs;
   }
 

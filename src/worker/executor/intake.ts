@@ -31,6 +31,13 @@ export interface ThreadPlace {
   readonly page: bigint;
 }
 
+/** A request that was taken, and the queue that it belongs in. */
+export interface Taken {
+  readonly model: number;
+  readonly queue: number;
+  readonly entry: Entry;
+}
+
 /** Takes in what clients hand over, on any thread of the worker: into the queues, or refused at once. */
 export class Intake {
   readonly page: Int32Array;
@@ -41,6 +48,9 @@ export class Intake {
   readonly #settings: (ModelSettings | undefined)[] = [];
   readonly #refused: (readonly [Entry, Error])[] = [];
   #lookedForOverdue = 0;
+  #only: Taken | undefined;
+  /** Whether something came that another executor alone can do: then all are to be woken. */
+  calledOthers = false;
 
   constructor(place: ThreadPlace, board: Board, statistics: Statistics) {
     this.#place = place;
@@ -85,17 +95,28 @@ export class Intake {
     return false;
   }
 
-  /** Takes in what clients wrote. For who works on the board alone; {@linkcode Intake.answerRefused} is then due. */
-  collect(now: number): void {
+  /**
+   * Takes in what clients wrote. For who works on the board alone; {@linkcode Intake.answerRefused} is then due.
+   *
+   * @returns a request that is in no queue yet, as it is the only one: to be run, or put there
+   */
+  collect(now: number): Taken | undefined {
     const { page } = this, { clients, queues } = this.#board, { words } = clients;
+    this.#only = undefined;
     for (let word = 0; word < words; word++) {
-      if (Atomics.load(page, PAGE.attention + word) === 0) continue;
+      if (page[PAGE.attention + word] === 0) continue;
       for (let bits = Atomics.exchange(page, PAGE.attention + word, 0); bits !== 0; bits &= bits - 1) {
         const client = word * 32 + 31 - Math.clz32(bits & -bits);
         if (clients.isAlive(client)) this.#collectFrom(client, now);
       }
     }
     if (queues.waiting > 0 && now - this.#lookedForOverdue > OVERDUE_MS) this.#takeOverdue(now);
+    return this.#only;
+  }
+
+  /** Puts a request at the end of its queue. */
+  enqueue({ queue, entry }: Taken): void {
+    this.#board.queues.push(queue, entry);
   }
 
   /** Answers what cannot be done. */
@@ -131,7 +152,7 @@ export class Intake {
   #collectFrom(client: number, now: number): void {
     const { words } = this.lane(client);
     for (let word = 0; word < SLOTS / 32; word++) {
-      if (Atomics.load(words, LANE.pending + word) === 0) continue;
+      if (words[LANE.pending + word] === 0) continue; // seen, as `attention` was set after it
       for (let bits = Atomics.exchange(words, LANE.pending + word, 0); bits !== 0; bits &= bits - 1) {
         this.#take(client, word * 32 + 31 - Math.clz32(bits & -bits), words, now);
       }
@@ -139,7 +160,7 @@ export class Intake {
   }
 
   #take(client: number, slot: number, words: Uint32Array, now: number): void {
-    const at = slotWord(slot), { queues } = this.#board, sequence = Atomics.load(words, at + SLOT.sequence);
+    const at = slotWord(slot), { queues } = this.#board, sequence = words[at + SLOT.sequence]!;
     if (sequence === words[at + SLOT.answered] || !queues.take(client, slot)) return;
     const model = words[at + SLOT.model]!, settings = this.#settings[model];
     const waits = Math.min(words[at + SLOT.queueMs]! || Infinity, settings?.queueTimeoutMs ?? Infinity);
@@ -149,12 +170,29 @@ export class Intake {
     } else if (queues.queued(model) >= settings.maxQueueSize) {
       const message = `The model's queue is full: ${settings.maxQueueSize} requests wait`;
       this.#refused.push([entry, new WorkerError("WORKER_BUSY", message)]);
-    } else if ((words[at + SLOT.flags]! & FLAG.own) !== 0) {
-      queues.push(RequestQueues.own(words[at + SLOT.executor]! % this.#place.executors), entry);
     } else {
-      const priority = Math.min(words[at + SLOT.priority]!, PRIORITIES.length - 1);
-      queues.push(RequestQueues.of(model, priority), entry);
+      this.#put({ model, queue: this.#queueOf(model, words, at), entry });
     }
+  }
+
+  #queueOf(model: number, words: Uint32Array, at: number): number {
+    if ((words[at + SLOT.flags]! & FLAG.own) === 0) {
+      return RequestQueues.of(model, Math.min(words[at + SLOT.priority]!, PRIORITIES.length - 1));
+    }
+    const executor = words[at + SLOT.executor]! % this.#place.executors;
+    if (executor !== this.#place.index) this.calledOthers = true;
+    return RequestQueues.own(executor);
+  }
+
+  /** Keeps the first that comes when nothing waits, and queues all others behind it. */
+  #put(taken: Taken): void {
+    if (this.#only === undefined && this.#board.queues.waiting === 0) {
+      this.#only = taken;
+      return;
+    }
+    if (this.#only !== undefined) this.enqueue(this.#only);
+    this.#only = undefined;
+    this.enqueue(taken);
   }
 
   #takeOverdue(now: number): void {

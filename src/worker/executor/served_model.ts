@@ -9,6 +9,7 @@ import { SLOT, slotWord } from "../../protocol/lane_layout.ts";
 import { releaseRunOptions } from "../../session/idle_arena.ts";
 import { coreOf, type InferenceSession } from "../../session/inference_session.ts";
 import type { SessionCore } from "../../session/session_core.ts";
+import { type AddressWords, addressWords } from "../board/runs.ts";
 import { Batch } from "./batch.ts";
 import { Joining } from "./joining.ts";
 import type { LaneView } from "./lane_view.ts";
@@ -47,6 +48,10 @@ export class ServedModel implements Disposable {
   readonly epoch: number;
   /** Which requests are joined; `undefined` where none are. */
   readonly joining: Joining | undefined;
+  /** Where its run options lie. */
+  readonly runOptionsAddress: AddressWords;
+  /** What a run takes as a rule, in ms. */
+  runMs = 0;
   readonly #runOptions: Handle;
   readonly #clients = new Map<number, ClientPlans>();
   readonly #batches = new Map<string, Batch>();
@@ -64,16 +69,13 @@ export class ServedModel implements Disposable {
     this.epoch = epoch;
     this.joining = settings.axes && new Joining(settings.axes, model, epoch, tell);
     this.#runOptions = this.core.makeRunOptions();
+    this.runOptionsAddress = addressWords(this.#runOptions.address);
     this.#state = new Set(Object.keys(settings.state));
   }
 
   /** Options of this executor's runs of the model, one at a time. */
   get runOptions(): Pointer {
     return this.#runOptions.pointer!;
-  }
-
-  get runOptionsAddress(): bigint {
-    return this.#runOptions.address;
   }
 
   /** Makes the options usable again after a run that was told to stop. */
