@@ -1,4 +1,3 @@
-import { clearTimeout, setTimeout } from "node:timers";
 import { setTimeout as sleep } from "node:timers/promises";
 import { closeDescriptor, effectiveUser, isSizeSealed, statusOf } from "../../ffi/descriptors.ts";
 import { ffi, type Stream } from "../../ffi/mod.ts";
@@ -15,6 +14,7 @@ import { LaneCaller } from "../protocol/lane_caller.ts";
 import { LANE_BYTE_LENGTH, PAGE_BYTE_LENGTH } from "../protocol/lane_layout.ts";
 import { diedError, PeerStream } from "../protocol/peer_stream.ts";
 import { remoteError } from "../protocol/remote_error.ts";
+import { timeLimit } from "./time_limit.ts";
 
 /** How long to wait before a socket is tried again that too many connect to, in ms. */
 const CROWDED_MS = 5;
@@ -107,13 +107,8 @@ export class WorkerConnection {
     const request = (stop?: AbortSignal): Promise<Frame> =>
       this.#request((id) => encodeFrame(FRAME.infer, id, body), stop);
     if (timeoutMs === undefined) return (await request(signal)).body;
-    const late = new AbortController(), reason = new WorkerError("WORKER_TIMEOUT", `No answer within ${timeoutMs} ms`);
-    const timer = setTimeout(() => late.abort(reason), Math.min(2 ** 31 - 1, timeoutMs));
-    try {
-      return (await request(signal ? AbortSignal.any([signal, late.signal]) : late.signal)).body;
-    } finally {
-      clearTimeout(timer);
-    }
+    using limit = timeLimit(timeoutMs, signal);
+    return (await request(limit.signal)).body;
   }
 
   /** Ends it: what is in flight fails. */

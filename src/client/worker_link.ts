@@ -7,6 +7,7 @@ import type { Tensors } from "../session/tensors.ts";
 import { BlockingConnection } from "./blocking_connection.ts";
 import { BytesCall } from "./bytes_call.ts";
 import { type Retry, retrying } from "./retry.ts";
+import { timeLimit } from "./time_limit.ts";
 import { type ConnectionOptions, WorkerConnection } from "./worker_connection.ts";
 
 /** Mistakes that may be due to a model's inputs and outputs having changed. */
@@ -61,12 +62,20 @@ export class WorkerLink {
 
   /** Calls a method of the worker. @throws {WorkerError} and what the worker answers */
   async call(method: string): Promise<unknown> {
-    return await this.#retrying({}, true, (connection) => connection.call(method));
+    return await this.#retrying({}, true, (connection) => this.#call(connection, method));
   }
 
   /** The same, once, and only where a connection can be made at once. */
   async callOnce(method: string): Promise<unknown> {
-    return await (await this.#connected()).call(method);
+    return await this.#call(await this.#connected(), method);
+  }
+
+  /** Calls a method, and gives it up after the client's time. @throws {WorkerError} WORKER_TIMEOUT */
+  async #call(connection: WorkerConnection, method: string, params: Record<string, unknown> = {}): Promise<unknown> {
+    const { timeoutMs } = this.#options;
+    if (timeoutMs === Infinity) return await connection.call(method, params);
+    using limit = timeLimit(timeoutMs);
+    return await connection.call(method, params, limit.signal);
   }
 
   /** Runs a model. @throws as `InferenceSession.run` rejects; {@linkcode WorkerError} */
@@ -179,7 +188,7 @@ export class WorkerLink {
     const key = keyOf({ name, version }), models = this.#models;
     let found = models.get(key);
     if (found !== undefined) return found;
-    found = connection.call("model", { name, version }).then((result) => {
+    found = this.#call(connection, "model", { name, version }).then((result) => {
       const remote = new RemoteModel(result as ModelDescription);
       this.#known.set(key, remote);
       return remote;

@@ -171,9 +171,10 @@ export class ServedModels {
 
   #look(): void {
     for (const entry of this.entries) {
+      if (entry.loading) continue;
       void this.#reloadIfChanged(entry).catch(() => {}); // it is told by the status
-      const { ttlMs } = entry.config, { session, loading } = entry;
-      if (ttlMs < 0 || session === undefined || loading || !this.#isIdle(entry.index)) continue;
+      const { ttlMs } = entry.config, { session } = entry;
+      if (ttlMs < 0 || session === undefined || !this.#isIdle(entry.index)) continue;
       const idleSince = Math.max(entry.readyAt, this.#lastAt(entry.index));
       if (monotonicMs() - idleSince >= ttlMs) {
         entry.loading = this.#unload(entry).finally(() => entry.loading = undefined);
@@ -182,7 +183,8 @@ export class ServedModels {
   }
 
   async #reloadIfChanged(entry: ServedEntry): Promise<void> {
-    if (entry.session === undefined || entry.loading) return;
+    await entry.loading?.catch(() => {}); // it may have begun before the change
+    if (entry.session === undefined) return;
     const identity = fileIdentity(entry.config.path);
     if (!("state" in identity) || identity.state === entry.fileState) return;
     await this.load(entry);

@@ -43,6 +43,7 @@ export class SocketClaim implements Disposable {
         removeTree(socket);
         return new SocketClaim(socket, new OwnedDescriptor(listenAt(socket)), lock);
       } catch (error) {
+        removeTree(`${socket}.lock`);
         lock[Symbol.dispose]();
         throw error;
       }

@@ -1,6 +1,5 @@
-import { type ChildProcess, spawn } from "node:child_process";
-import process from "node:process";
-import { fileURLToPath } from "node:url";
+import type { ChildProcess } from "node:child_process";
+import { startScript } from "../start_script.ts";
 import { type Answer, type Command, readMessages, toLine } from "./messages.ts";
 import type { Seen } from "./source.ts";
 
@@ -8,17 +7,9 @@ import type { Seen } from "./source.ts";
 const END_MS = 5000;
 const SCRIPT = "./client";
 
-function start(): ChildProcess {
-  const own = new URL(import.meta.url),
-    script = new URL(SCRIPT + own.pathname.slice(own.pathname.lastIndexOf(".")), own);
-  const runtime = "Bun" in globalThis ? ["run"] : ["run", "-A", "--no-prompt"];
-  const path = script.protocol === "file:" ? fileURLToPath(script) : script.href;
-  return spawn(process.execPath, [...runtime, path], { stdio: ["pipe", "pipe", "inherit"] });
-}
-
 /** A process that sends requests as it is told. */
 export class ClientProcess implements AsyncDisposable {
-  readonly #child = start();
+  readonly #child: ChildProcess = startScript(SCRIPT, import.meta.url, ["pipe", "pipe", "inherit"]);
   readonly #ended: Promise<void>;
   #pending: PromiseWithResolvers<Answer> | undefined;
   #end: Error | undefined;

@@ -2,7 +2,7 @@ import { createInterface } from "node:readline";
 import { clearTimeout, setTimeout } from "node:timers";
 import type { WorkerOptions } from "../../worker/model_worker.ts";
 import { type FromWorker, readMessages, toLine, type ToWorker } from "./messages.ts";
-import { startScript } from "./start_script.ts";
+import { startScript } from "../start_script.ts";
 
 /** For how long what a process said last may take to arrive after its end, in ms. */
 const LAST_WORDS_MS = 500;

@@ -1,0 +1,263 @@
+import { monotonicMs } from "../../../ffi/monotonic_clock.ts";
+import { NativeError, WorkerError } from "../../errors.ts";
+import { ANSWER, FLAG, SLOT, SLOTS, slotWord } from "../../protocol/lane_layout.ts";
+import type { Board } from "../board/board.ts";
+import type { Entry } from "../board/queues.ts";
+import type { Statistics } from "../statistics.ts";
+import { type ComputedOutput, copied, deliver } from "./answer.ts";
+import type { Batch } from "./batch.ts";
+import type { Work } from "./dispatcher.ts";
+import type { Intake } from "./intake.ts";
+import type { LaneView } from "./lane_view.ts";
+import type { Plan } from "./plan.ts";
+import type { ServedModel } from "./served_model.ts";
+import { type KeptResults, runSingle } from "./single.ts";
+
+/** Runs over which a model's mean is taken. */
+const RUNS_IN_MEAN = 8;
+
+/** A request that can be run. */
+interface Ready {
+  readonly entry: Entry;
+  readonly lane: LaneView;
+  readonly plan: Plan;
+}
+
+/** What requests are run with. */
+export interface RunnerParts {
+  /** The executor's number. */
+  readonly index: number;
+  readonly board: Board;
+  readonly statistics: Statistics;
+  readonly intake: Intake;
+  /** By their number, the models that this executor has. */
+  readonly models: readonly (ServedModel | undefined)[];
+}
+
+/** Runs requests that were taken, alone or joined, and answers them. */
+export class RequestRunner implements Disposable {
+  readonly #index: number;
+  readonly #board: Board;
+  readonly #statistics: Statistics;
+  readonly #intake: Intake;
+  readonly #models: readonly (ServedModel | undefined)[];
+  /** Results that found no room, by the place of their request. */
+  readonly #kept = new Map<number, KeptResults & { readonly generation: number }>();
+  /** When what is done now began, in ms. */
+  #time = 0;
+
+  constructor({ index, board, statistics, intake, models }: RunnerParts) {
+    this.#index = index;
+    this.#board = board;
+    this.#statistics = statistics;
+    this.#intake = intake;
+    this.#models = models;
+  }
+
+  /** When it was through with the last run, in ms. */
+  get time(): number {
+    return this.#time;
+  }
+
+  /** Forgets what is kept for clients that are gone. */
+  forget(isGone: (client: number, generation: number) => boolean): void {
+    for (const [place, kept] of this.#kept) {
+      if (!isGone(Math.floor(place / SLOTS), kept.generation)) continue;
+      kept[Symbol.dispose]();
+      this.#kept.delete(place);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.forget(() => true);
+  }
+
+  /** Runs what was taken, and answers it. */
+  run({ model: number, entries, takenAt }: Work): void {
+    const model = this.#models[number];
+    this.#time = takenAt;
+    if (entries.length === 1) {
+      const ready = this.#prepare(number, model, entries[0]!);
+      if (ready !== undefined) this.#runGroup(number, model!, [ready]);
+      return;
+    }
+    const ready = entries.flatMap((entry) => this.#prepare(number, model, entry) ?? []);
+    while (ready.length > 0) this.#runGroup(number, model!, this.#takeGroup(model!, ready));
+  }
+
+  /** Makes a request ready to run; `undefined` for one that is answered already. */
+  #prepare(number: number, model: ServedModel | undefined, entry: Entry): Ready | undefined {
+    const { client, slot, sequence } = entry;
+    try {
+      const lane = this.#intake.lane(client), at = slotWord(slot);
+      if (lane.words[at + SLOT.cancelled] === sequence) throw new WorkerError("WORKER_TIMEOUT", "It was given up");
+      if (model === undefined) throw new WorkerError("UNKNOWN_MODEL", `There is no model ${number} here`);
+      if (lane.words[at + SLOT.revision] !== model.settings.revision) {
+        throw new NativeError(
+          "MODEL_CHANGED",
+          "The model's inputs or outputs have changed since the client asked for them",
+        );
+      }
+      if ((lane.words[at + SLOT.flags]! & FLAG.collect) === 0) {
+        return { entry, lane, plan: model.plan(client, lane, slot) };
+      }
+      this.#collect(number, model, entry, lane);
+    } catch (error) {
+      this.#fail(number, entry, error);
+    }
+    return undefined;
+  }
+
+  /** The first request, with those that can be joined to it. */
+  #takeGroup({ joining, settings: { maxBatchSize } }: ServedModel, ready: Ready[]): Ready[] {
+    const first = ready.shift()!, { signature } = first.plan, joins = joining?.of(first.plan), group = [first];
+    if (joins === undefined) return group;
+    for (let i = 0; i < ready.length && (group.length + 1) * joins.rows <= maxBatchSize;) {
+      const { plan } = ready[i]!;
+      if (plan.signature === signature && joining!.of(plan)?.kind === joins.kind) group.push(...ready.splice(i, 1));
+      else i++;
+    }
+    return group;
+  }
+
+  #runGroup(number: number, model: ServedModel, group: readonly Ready[]): void {
+    if (group.length === 1) return this.#runOne(number, model, group[0]!);
+    const begun = group.filter((one) => this.#begin(number, one));
+    try {
+      if (begun.length < 2 || !this.#runBatch(number, model, begun)) {
+        for (const one of begun) this.#runBegun(number, model, one);
+      }
+    } finally {
+      for (const { plan } of begun) plan.end();
+    }
+  }
+
+  /** Brings what a request reads to where it is safe. Whether that could be done: if not, it is answered. */
+  #begin(number: number, { plan, entry }: Ready): boolean {
+    try {
+      plan.begin();
+      return true;
+    } catch (error) {
+      this.#fail(number, entry, error);
+      return false;
+    }
+  }
+
+  #runOne(number: number, model: ServedModel, one: Ready): void {
+    if (!this.#begin(number, one)) return;
+    try {
+      this.#runBegun(number, model, one);
+    } finally {
+      one.plan.end();
+    }
+  }
+
+  #runBegun(number: number, model: ServedModel, one: Ready): void {
+    const { entry, lane, plan } = one, { runOptions } = model;
+    try {
+      if (plan.request.sequence === undefined) {
+        const delivered = runSingle(lane, entry.slot, plan, runOptions), { kept } = delivered;
+        if (kept !== undefined) this.#keep(entry, lane, kept);
+        return this.#answer(number, one, delivered, this.#ran(number, 1), 1);
+      }
+      if (!model.hasState) {
+        throw new WorkerError("UNSUPPORTED", "Cannot keep a sequence: the worker was told of no state of this model");
+      }
+      using result = model.sequences(entry.client, lane).run(plan, runOptions);
+      this.#deliver(number, one, result.computed, this.#ran(number, 1), 1);
+    } catch (error) {
+      this.#fail(number, entry, error);
+    }
+  }
+
+  /** Runs requests as one. Whether that could be done: if not, each is run alone, as one may be why. */
+  #runBatch(number: number, model: ServedModel, group: readonly Ready[]): boolean {
+    const plans = group.map(({ plan }) => plan), { length } = group;
+    let result: ReturnType<Batch["run"]>;
+    try {
+      result = model.batch(plans[0]!, length).run(plans, model.runOptions);
+    } catch {
+      return false;
+    }
+    using outputs = result;
+    const runMs = this.#ran(number, length);
+    group.forEach((one, i) => {
+      try {
+        this.#deliver(number, one, outputs.outputs[i]!, runMs, length);
+      } catch (error) {
+        this.#fail(number, one.entry, error);
+      }
+    });
+    return true;
+  }
+
+  /** Counts a run that is over. Returns for how long it ran, in ms. */
+  #ran(number: number, requests: number): number {
+    const end = monotonicMs(), runMs = end - this.#time;
+    this.#statistics.noteRun(this.#index, number, requests, runMs, end);
+    this.#models[number]!.runMs += (runMs - this.#models[number]!.runMs) / RUNS_IN_MEAN;
+    this.#time = end;
+    return runMs;
+  }
+
+  /** Brings what was computed for a request to its client, or keeps it until there is room. */
+  #deliver(
+    number: number,
+    one: Ready,
+    computed: readonly (ComputedOutput | undefined)[],
+    runMs: number,
+    batchSize: number,
+  ): void {
+    const { entry, lane, plan } = one, answer = deliver(lane, entry.slot, plan, computed);
+    if (answer.status === ANSWER.kept) {
+      const copies = computed.map((output) => output && copied(output));
+      this.#keep(entry, lane, { computed: copies, [Symbol.dispose]() {} });
+    }
+    this.#answer(number, one, answer, runMs, batchSize);
+  }
+
+  #keep({ client, slot }: Entry, { generation }: LaneView, kept: KeptResults): void {
+    const place = client * SLOTS + slot;
+    this.#kept.get(place)?.[Symbol.dispose]();
+    this.#kept.set(place, { ...kept, generation, [Symbol.dispose]: () => kept[Symbol.dispose]() });
+  }
+
+  /** Brings results that were kept to where the client has made room by now. */
+  #collect(number: number, model: ServedModel, entry: Entry, lane: LaneView): void {
+    const { client, slot } = entry, place = client * SLOTS + slot, kept = this.#kept.get(place);
+    if (kept === undefined || kept.generation !== lane.generation) {
+      throw new WorkerError("WORKER_PROTOCOL", "There are no results to collect");
+    }
+    const plan = model.plan(client, lane, slot);
+    plan.begin();
+    try {
+      const answer = deliver(lane, slot, plan, kept.computed);
+      if (answer.status === ANSWER.kept) {
+        throw new WorkerError("WORKER_PROTOCOL", "There is still no room for the results");
+      }
+      this.#answer(number, { entry, lane, plan }, answer, 0, 1);
+    } finally {
+      plan.end();
+      kept[Symbol.dispose]();
+      this.#kept.delete(place);
+    }
+  }
+
+  #answer(
+    number: number,
+    { entry, lane }: Ready,
+    { status, answerByteLength }: { readonly status: number; readonly answerByteLength: number },
+    runMs: number,
+    batchSize: number,
+  ): void {
+    const { client, slot, sequence, arrivedAt } = entry, totalMs = this.#time - arrivedAt, queueMs = totalMs - runMs;
+    this.#statistics.noteRequest(this.#index, number, queueMs, totalMs, false);
+    this.#board.queues.give(client, slot);
+    lane.answer(slot, sequence, this.#index, status, answerByteLength, queueMs * 1000, runMs * 1000, batchSize);
+  }
+
+  #fail(number: number, entry: Entry, error: unknown): void {
+    this.#statistics.noteRequest(this.#index, number, 0, monotonicMs() - entry.arrivedAt, true);
+    this.#intake.refuse(entry, error);
+  }
+}
