@@ -8,7 +8,7 @@ import type { Tensors } from "../session/tensors.ts";
 import { makeRemoteSession, type RemoteSession } from "./remote_session.ts";
 import { checkRetry, type RetryOptions } from "./retry.ts";
 import { streamInOrder } from "./stream_in_order.ts";
-import { WorkerLink } from "./worker_link.ts";
+import { modelName, WorkerLink } from "./worker_link.ts";
 
 /** Options of {@linkcode ModelClient.connect}. */
 export interface ClientOptions {
@@ -83,7 +83,7 @@ export class ModelClient implements AsyncDisposable {
    */
   async model(name: string, version?: string): Promise<RemoteSession> {
     checkName(name, version);
-    const model = { name, version };
+    const model = modelName(name, version);
     return makeRemoteSession(this.#link, model, await this.#link.describe(model));
   }
 
@@ -96,7 +96,7 @@ export class ModelClient implements AsyncDisposable {
   async infer(model: string, feeds: Feeds, options: InferOptions = {}): Promise<Tensors> {
     const { version, ...given } = options;
     checkName(model, version);
-    return await this.#link.run({ name: model, version }, feeds, given);
+    return await this.#link.run(modelName(model, version), feeds, given);
   }
 
   /**

@@ -43,9 +43,9 @@ export class RemoteSession implements Model, Disposable, AsyncDisposable {
   }
 
   /** Runs it in the worker. @throws as `ModelClient.infer` rejects; ReferenceError DISPOSED */
-  async run(feeds: Feeds, options?: CallOptions): Promise<Tensors> {
-    this.#use();
-    return await this.#link.run(this.#model, feeds, options);
+  run(feeds: Feeds, options?: CallOptions): Promise<Tensors> {
+    if (this.#disposed) return Promise.reject(disposedError(`model "${this.name}"`));
+    return this.#link.run(this.#model, feeds, options);
   }
 
   /**
@@ -54,7 +54,7 @@ export class RemoteSession implements Model, Disposable, AsyncDisposable {
    * @throws as {@linkcode RemoteSession.run} rejects; WORKER_UNAVAILABLE while the connection is lost
    */
   runSync(feeds: Feeds, options?: CallSyncOptions): Tensors {
-    this.#use();
+    if (this.#disposed) throw disposedError(`model "${this.name}"`);
     return this.#link.runSync(this.#model, feeds, options);
   }
 
@@ -67,9 +67,5 @@ export class RemoteSession implements Model, Disposable, AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void> {
     this.#disposed = true;
     return Promise.resolve();
-  }
-
-  #use(): void {
-    if (this.#disposed) throw disposedError(`model "${this.name}"`);
   }
 }

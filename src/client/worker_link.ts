@@ -6,6 +6,7 @@ import type { Feeds } from "../session/run_options.ts";
 import type { Tensors } from "../session/tensors.ts";
 import { BlockingConnection } from "./blocking_connection.ts";
 import { BytesCall } from "./bytes_call.ts";
+import { neverRan } from "../protocol/never_ran.ts";
 import { type Retry, retrying } from "./retry.ts";
 import { timeLimit } from "./time_limit.ts";
 import { type ConnectionOptions, WorkerConnection } from "./worker_connection.ts";
@@ -31,6 +32,13 @@ export interface LinkOptions extends ConnectionOptions {
 export interface ModelName {
   readonly name: string;
   readonly version: string | undefined;
+  /** Both in one. */
+  readonly key: string;
+}
+
+/** Makes one. */
+export function modelName(name: string, version: string | undefined): ModelName {
+  return { name, version, key: version === undefined ? name : `${name}@${version}` };
 }
 
 /** A worker, whichever process it is at the time: when the connection is lost, the next request makes a new one. */
@@ -79,7 +87,28 @@ export class WorkerLink {
   }
 
   /** Runs a model. @throws as `InferenceSession.run` rejects; {@linkcode WorkerError} */
-  async run(model: ModelName, feeds: Feeds, given: CallOptions = {}): Promise<Tensors> {
+  run(model: ModelName, feeds: Feeds, options: CallOptions | undefined): Promise<Tensors> {
+    const connection = this.#connection, { timeoutMs } = this.#options;
+    const remote = options?.timeoutMs === undefined && timeoutMs === Infinity ? this.#known.get(model.key) : undefined;
+    if (remote === undefined || connection === undefined || connection.failure || connection.caller === undefined) {
+      return this.#runWhole(model, feeds, options ?? {});
+    }
+    return connection.caller.run(remote, feeds, options).catch((error) => { // the quick way, as a rule
+      if (!this.#mayHelp(error, options)) throw error;
+      return this.#runWhole(model, feeds, options ?? {});
+    });
+  }
+
+  /** Whether it may help to send a request again that failed so. */
+  #mayHelp(error: unknown, options: CallOptions | undefined): boolean {
+    const { code } = error as { code?: unknown };
+    if (MAY_BE_CHANGED.includes(code) || code === "WORKER_UNAVAILABLE") return true; // another may have taken its place
+    const { retry } = this.#options, isIdempotent = options?.idempotent ?? retry.idempotent;
+    const isDied = error instanceof WorkerError && error.code === "WORKER_DIED" && isIdempotent;
+    return (retry.attempts > 0 && (neverRan(error) || isDied));
+  }
+
+  async #runWhole(model: ModelName, feeds: Feeds, given: CallOptions): Promise<Tensors> {
     checkCallOptions(given);
     const deadline = this.#deadline(given.timeoutMs);
     const mayRepeat = given.idempotent ?? this.#options.retry.idempotent;
@@ -104,7 +133,7 @@ export class WorkerLink {
    * @throws {WorkerError} WORKER_UNAVAILABLE while the connection is lost: the next asynchronous request makes one
    */
   runSync(model: ModelName, feeds: Feeds, options: CallSyncOptions | undefined): Tensors {
-    const connection = this.#connection, remote = this.#known.get(keyOf(model));
+    const connection = this.#connection, remote = this.#known.get(model.key);
     if (this.#closed) throw disposedError("the client");
     if (connection === undefined || connection.failure || remote === undefined) {
       if (!this.#closed) this.describe(model).catch(() => {}); // so that the next one finds a connection
@@ -140,7 +169,7 @@ export class WorkerLink {
 
   /** Whether the worker tells something else of a model by now, which holds from here on. */
   async #hasChanged(connection: WorkerConnection, model: ModelName): Promise<boolean> {
-    const key = keyOf(model), before = this.#known.get(key)?.description.revision;
+    const { key } = model, before = this.#known.get(key)?.description.revision;
     this.#models.delete(key);
     return (await this.#describe(connection, model)).description.revision !== before;
   }
@@ -181,11 +210,12 @@ export class WorkerLink {
       throw disposedError("the client");
     }
     this.#models = new Map();
+    this.#known.clear(); // another worker may number its models in another way
     return this.#connection = connection; // one that drains ends by itself, when it has answered
   }
 
-  #describe(connection: WorkerConnection, { name, version }: ModelName): Promise<RemoteModel> {
-    const key = keyOf({ name, version }), models = this.#models;
+  #describe(connection: WorkerConnection, { name, version, key }: ModelName): Promise<RemoteModel> {
+    const models = this.#models;
     let found = models.get(key);
     if (found !== undefined) return found;
     found = this.#call(connection, "model", { name, version }).then((result) => {
@@ -198,5 +228,3 @@ export class WorkerLink {
     return found;
   }
 }
-
-const keyOf = ({ name, version }: ModelName): string => `${name}@${version ?? ""}`;

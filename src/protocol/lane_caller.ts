@@ -17,7 +17,7 @@ import type { RemoteModel } from "./remote_model.ts";
 /** Requests in flight that the event loop waits for; one slot is left for a synchronous one. */
 const MOST_WAITING = SLOTS - 1;
 /** Looking for an answer: at most so many ms, and so many times what a run took as a rule. */
-const MOST_LOOK_MS = 0.3, LOOK_FACTOR = 1.5, LEAST_LOOK_MS = 0.02;
+const MOST_LOOK_MS = 1, LOOK_FACTOR = 1.5, LEAST_LOOK_MS = 0.02;
 /** How long a synchronous call sleeps at a time, and how often it looks after the worker, in ms. */
 const SLEEP_MS = 20, LOOK_AFTER_MS = 60;
 
@@ -84,31 +84,25 @@ export class LaneCaller {
     }
     this.#checkOpen();
     const found = this.#frames.find(model, feeds, options), frame = found ?? this.#makeFrame(model);
-    let isAbandoned = false, isLaidOut = found !== undefined;
+    let isAsked = false, isLaidOut = found !== undefined;
     try {
       for (;;) {
         frame.prepare(feeds, options, isLaidOut, true, this.#isReachable);
+        isAsked = true;
         frame.submit(FLAG.bell, options);
-        await this.#answered(frame, options, deadline).catch((error) => {
-          isAbandoned = this.#failure === undefined;
-          throw error;
-        });
+        await this.#answered(frame, options, deadline);
         if (frame.word(SLOT.status) === ANSWER.kept) {
           frame.makeRoom(readOutputs(frame).map(({ byteLength }) => byteLength));
           frame.submitCollection(FLAG.bell);
-          await this.#answered(frame, options, deadline).catch((error) => {
-            isAbandoned = this.#failure === undefined;
-            throw error;
-          });
+          await this.#answered(frame, options, deadline);
         }
+        isAsked = false;
         const tensors = this.#conclude(frame, feeds, options);
         if (tensors !== undefined) return tensors;
         isLaidOut = false;
       }
     } finally {
-      if (isAbandoned) this.#abandon(frame);
-      else this.#frames.give(frame);
-      this.#queue.shift()?.();
+      this.#end(frame, isAsked);
     }
   }
 
@@ -117,11 +111,11 @@ export class LaneCaller {
     if (options !== undefined) checkCallOptions(options);
     this.#checkOpen();
     const found = this.#frames.find(model, feeds, options), frame = found ?? this.#makeFrame(model);
-    let isAbandoned = false, isLaidOut = found !== undefined;
+    let isAsked = false, isLaidOut = found !== undefined;
     try {
       for (;;) {
         frame.prepare(feeds, options, isLaidOut, false, this.#isReachable);
-        isAbandoned = true;
+        isAsked = true;
         frame.submit(0, options);
         this.#awaitAnswer(frame, timeoutMs);
         if (frame.word(SLOT.status) === ANSWER.kept) {
@@ -129,15 +123,21 @@ export class LaneCaller {
           frame.submitCollection(0);
           this.#awaitAnswer(frame, timeoutMs);
         }
-        isAbandoned = false;
+        isAsked = false;
         const tensors = this.#conclude(frame, feeds, options);
         if (tensors !== undefined) return tensors;
         isLaidOut = false;
       }
     } finally {
-      if (isAbandoned && this.#failure === undefined) this.#abandon(frame);
-      else this.#frames.give(frame);
+      this.#end(frame, isAsked);
     }
+  }
+
+  /** Takes a frame back, at once or when the worker has answered it. */
+  #end(frame: CallFrame, isAsked: boolean): void {
+    if (isAsked && this.#failure === undefined) this.#abandon(frame);
+    else this.#frames.give(frame);
+    if (this.#queue.length > 0) this.#queue.shift()!();
   }
 
   /** Looks which requests are answered. For when the doorbell rang. */
