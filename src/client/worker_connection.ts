@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers";
 import { setTimeout as sleep } from "node:timers/promises";
 import { closeDescriptor, effectiveUser, isSizeSealed, statusOf } from "../../ffi/descriptors.ts";
 import { ffi, type Stream } from "../../ffi/mod.ts";
@@ -178,7 +179,9 @@ export class WorkerConnection {
     for (const { reject } of this.#pending.values()) reject(error);
     this.#pending.clear();
     this.#bell?.close();
-    for (const resource of this.#resources) resource[Symbol.dispose]();
+    setImmediate(() => { // who has an answer has read it by then
+      for (const resource of this.#resources) resource[Symbol.dispose]();
+    });
   }
 }
 
@@ -229,7 +232,7 @@ async function greet(fd: number, { sharesMemory, name }: ConnectionOptions, dead
     if (type === FRAME.error) throw remoteError(decodeJson(body));
     if (type !== FRAME.welcome || others.length > 0) throw violation("a welcome wanted as the first frame");
     const welcome = checkWelcome(decodeJson(body));
-    if (welcome.hasLane !== (fds.length === 3)) throw violation(`a welcome with ${fds.length} descriptors`);
+    if (fds.length !== (welcome.hasLane ? 3 : 0)) throw violation(`a welcome with ${fds.length} descriptors`);
     return { welcome, fds };
   } catch (error) {
     for (const fd of fds) closeDescriptor(fd);

@@ -1,7 +1,7 @@
 import { disposedError, WorkerError } from "../errors.ts";
 import { unlessAborted } from "../ort/unless_aborted.ts";
 import { type CallOptions, type CallSyncOptions, checkCallOptions } from "../protocol/call_options.ts";
-import { type ModelDescription, RemoteModel } from "../protocol/remote_model.ts";
+import { checkDescription, type ModelDescription, RemoteModel } from "../protocol/remote_model.ts";
 import type { Feeds } from "../session/run_options.ts";
 import type { Tensors } from "../session/tensors.ts";
 import { BlockingConnection } from "./blocking_connection.ts";
@@ -99,6 +99,19 @@ export class WorkerLink {
     });
   }
 
+  /** What a model is, or WORKER_TIMEOUT. */
+  async #describeBy(
+    deadline: number,
+    connection: WorkerConnection,
+    model: ModelName,
+    signal: AbortSignal | undefined,
+  ): Promise<RemoteModel> {
+    const described = this.#describe(connection, model);
+    if (deadline === Infinity) return await unlessAborted(described, signal);
+    using limit = timeLimit(Math.max(1, deadline - performance.now()), signal);
+    return await unlessAborted(described, limit.signal);
+  }
+
   /** Whether it may help to send a request again that failed so. */
   #mayHelp(error: unknown, options: CallOptions | undefined): boolean {
     const { code } = error as { code?: unknown };
@@ -113,7 +126,7 @@ export class WorkerLink {
     const deadline = this.#deadline(given.timeoutMs);
     const mayRepeat = given.idempotent ?? this.#options.retry.idempotent;
     const once = async (connection: WorkerConnection): Promise<Tensors> => {
-      const remote = await unlessAborted(this.#describe(connection, model), given.signal);
+      const remote = await this.#describeBy(deadline, connection, model, given.signal);
       const timeoutMs = Math.max(0.001, deadline - performance.now());
       const options = deadline === Infinity ? given : { ...given, timeoutMs };
       if (connection.caller !== undefined) return await connection.caller.run(remote, feeds, options);
@@ -219,7 +232,7 @@ export class WorkerLink {
     let found = models.get(key);
     if (found !== undefined) return found;
     found = this.#call(connection, "model", { name, version }).then((result) => {
-      const remote = new RemoteModel(result as ModelDescription);
+      const remote = new RemoteModel(checkDescription(result));
       this.#known.set(key, remote);
       return remote;
     });

@@ -157,7 +157,7 @@ export class CallFrame {
 
   #submit(): void {
     const { words } = this.lane, at = this.#at;
-    this.#sequence = this.#sequence + 1 >>> 0;
+    this.#sequence = this.#sequence + 1 >>> 0 || 1; // 0 is no request's
     words[at + SLOT.sequence] = this.#sequence; // seen, as `pending` is set after it
     this.lane.submit(this.slot);
   }

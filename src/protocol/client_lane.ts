@@ -40,6 +40,7 @@ export class ClientLane {
   readonly #doorbell: Pointer;
   readonly #space: FreeSpace = new FreeSpace(HEAP_OFFSET, LANE_BYTE_LENGTH - HEAP_OFFSET, PIECES);
   readonly #freeSlots: number[] = Array.from({ length: SLOTS }, (_, i) => SLOTS - 1 - i);
+  #isClosed = false;
   readonly #answered: (Pointer | undefined)[] = new Array(SLOTS);
 
   constructor(memory: LaneMemory) {
@@ -75,7 +76,13 @@ export class ClientLane {
   free({ block, byteOffset, byteLength }: Piece): void {
     this.#space.give(block);
     const { fd } = this.#memory;
+    if (this.#isClosed) return; // the memory is gone, and its descriptor another's
     if (fd !== undefined && byteLength >= PUNCH_FROM) punchHole(fd, byteOffset, byteLength);
+  }
+
+  /** Makes it touch the lane's file no more, which is closed. */
+  close(): void {
+    this.#isClosed = true;
   }
 
   /** A piece's bytes. */
@@ -95,7 +102,7 @@ export class ClientLane {
 
   /** Whether the worker takes no more requests. */
   get isDraining(): boolean {
-    return Atomics.load(this.#page, PAGE.draining) !== 0;
+    return Atomics.load(this.words, LANE.draining) !== 0;
   }
 
   /** Takes a slot's request back, if the worker has not taken it: then it never runs. */

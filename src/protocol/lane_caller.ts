@@ -91,10 +91,12 @@ export class LaneCaller {
         isAsked = true;
         frame.submit(FLAG.bell, options);
         await this.#answered(frame, options, deadline);
+        if (this.#failure) throw this.#failure; // since: the memory may be gone
         if (frame.word(SLOT.status) === ANSWER.kept) {
           frame.makeRoom(readOutputs(frame).map(({ byteLength }) => byteLength));
           frame.submitCollection(FLAG.bell);
           await this.#answered(frame, options, deadline);
+          if (this.#failure) throw this.#failure;
         }
         isAsked = false;
         const tensors = this.#conclude(frame, feeds, options);
@@ -160,6 +162,7 @@ export class LaneCaller {
       const neverRan = this.#lane.withdraw(slot); // while the memory is still there
       reject(neverRan ? notRunError(error) : error);
     }
+    this.#lane.close();
     this.#waiting.clear();
     this.#abandoned.forEach((frame) => frame.finish());
     this.#abandoned.clear();

@@ -27,8 +27,6 @@ export const PAGE = {
   looking: 17,
   /** The core of the executor that was the last to look. */
   cpu: 18,
-  /** 1 when the worker takes no more requests: what was handed over by then, it answers. */
-  draining: 19,
   /** A bit for each client that has requests which nobody took yet. */
   attention: 32,
 } as const;
@@ -40,6 +38,8 @@ export const LANE = {
   version: 1,
   slots: 2,
   heapOffset: 3,
+  /** Worker: 1 when it takes no more requests. What was handed over by then, it answers. */
+  draining: 4,
   /** Client: a bit for each slot with a request that nobody took yet. */
   pending: 16,
   /** Client: 1 while it waits in `futex` for an answer; its core. */

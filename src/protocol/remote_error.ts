@@ -30,8 +30,11 @@ export function errorMessage(error: unknown): ErrorMessage {
 
 /** The error that another process met, with its class and code. */
 export function remoteError({ name, code, message }: Partial<Record<keyof ErrorMessage, unknown>>): Error {
-  const text = String(message), native = CLASSES[String(name)], mistake = MISTAKES[String(name)];
-  if (native) return new native(code as ErrorCode, text);
-  if (mistake) return Object.assign(new mistake(text), { code });
-  return new NativeError(code as ErrorCode, text);
+  const text = String(message),
+    known = typeof code === "string" ? code as ErrorCode : "SYSTEM",
+    native = CLASSES[String(name)],
+    mistake = MISTAKES[String(name)];
+  if (native) return new native(known, text);
+  if (mistake) return Object.assign(new mistake(text), { code: known });
+  return new NativeError(known, text);
 }

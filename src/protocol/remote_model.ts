@@ -1,4 +1,5 @@
 import type { ValueInfo } from "../ort/type_info.ts";
+import { violation } from "./frames.ts";
 import { describePort, outputIndex, type Port } from "../session/port.ts";
 
 /** A worker's model, as it tells of it. */
@@ -15,6 +16,27 @@ export interface ModelDescription {
   readonly overridable: readonly ValueInfo[];
   /** Inputs whose values the worker keeps from run to run of a sequence. */
   readonly state: readonly string[];
+}
+
+const isText = (value: unknown): value is string => typeof value === "string";
+const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0;
+
+function isValueInfo(found: unknown): boolean {
+  const { name, kind, dtype, shape } = (found ?? {}) as Record<string, unknown>;
+  const isSize = (size: unknown): boolean => isText(size) || Number.isSafeInteger(size);
+  return isText(name) && isText(kind) && isText(dtype) && Array.isArray(shape) && shape.every(isSize);
+}
+
+/** Takes a description from elsewhere. @throws {WorkerError} WORKER_PROTOCOL for what is none */
+export function checkDescription(found: unknown): ModelDescription {
+  const given = (found ?? {}) as Record<keyof ModelDescription, unknown>;
+  const isFine = isCount(given.index) && isText(given.name) && isText(given.version) && isCount(given.revision) &&
+    [given.inputs, given.outputs, given.overridable].every((infos) =>
+      Array.isArray(infos) && infos.every(isValueInfo)
+    ) &&
+    Array.isArray(given.state) && given.state.every(isText);
+  if (!isFine) throw violation("a model that is described as nothing can be");
+  return given as unknown as ModelDescription;
 }
 
 /** What feeds and outputs of a worker's model are checked against. */

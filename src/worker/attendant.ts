@@ -9,8 +9,8 @@ import { Intake, type ThreadPlace } from "./executor/intake.ts";
 import type { ModelSettings } from "./executor/messages.ts";
 import type { Statistics } from "./statistics.ts";
 
-/** How often to look after requests, in ms. */
-const LOOK_MS = 20;
+/** How often to look after requests, in ms, and how often at all clients, also those that have not called. */
+const LOOK_MS = 20, LOOKS_AT_ALL = 5;
 
 /**
  * Looks after requests while all executors compute: one that finds no place in its queue, or has waited too long, is
@@ -21,6 +21,7 @@ export class Attendant implements Disposable {
   readonly #intake: Intake;
   readonly #doorbell: Pointer;
   readonly #executors: number;
+  #looks = 0;
   readonly #timer: ReturnType<typeof setInterval>;
 
   constructor(place: ThreadPlace, board: Board, statistics: Statistics) {
@@ -42,10 +43,10 @@ export class Attendant implements Disposable {
   }
 
   #look(): void {
-    const { queues } = this.#board;
-    if (queues.waiting === 0 && !this.#intake.isCalled) return;
+    const { queues } = this.#board, isThorough = ++this.#looks % LOOKS_AT_ALL === 0;
+    if (queues.waiting === 0 && !this.#intake.isCalled && !isThorough) return;
     this.#board.exclusively(() => {
-      const only = this.#intake.collect(monotonicMs());
+      const now = monotonicMs(), only = isThorough ? this.#intake.collectAll(now) : this.#intake.collect(now);
       if (only !== undefined) this.#intake.enqueue(only);
     });
     this.#intake.answerRefused();

@@ -18,7 +18,7 @@ import {
   violation,
 } from "../protocol/frames.ts";
 import { PROTOCOL_VERSION, SLOTS } from "../protocol/lane_layout.ts";
-import { PeerStream } from "../protocol/peer_stream.ts";
+import { diedError, PeerStream } from "../protocol/peer_stream.ts";
 import { errorMessage } from "../protocol/remote_error.ts";
 import { RemoteModel } from "../protocol/remote_model.ts";
 import type { ClientStatus } from "../protocol/status.ts";
@@ -37,6 +37,9 @@ export interface Service {
   status(): unknown;
 }
 
+/** Bytes of inferences of one connection that are not answered yet, at most. */
+const MOST_BYTES_HELD: number = 512 << 20;
+
 /** One client's connection, and all that the worker has for it. */
 export class Connection {
   readonly #fd: number;
@@ -46,6 +49,8 @@ export class Connection {
   readonly #connectedAt = Date.now();
   readonly #greeting: ReturnType<typeof setTimeout>;
   readonly #inferences = new Map<number, AbortController>();
+  #bytesHeld = 0;
+  #isOver = false;
   #stream: PeerStream | undefined;
   #hello: Hello | undefined;
   #lane: (Lane & { close(): Promise<void> }) | undefined;
@@ -168,11 +173,19 @@ export class Connection {
   #infer(id: number, body: Uint8Array<ArrayBuffer>): void {
     if (this.#inferences.has(id)) throw violation(`two inferences ${id} at once`);
     const { about, tensors } = decodeTensors(body), controller = new AbortController();
+    if (this.#bytesHeld + body.length > MOST_BYTES_HELD) {
+      const busy = new WorkerError("WORKER_BUSY", `At most ${MOST_BYTES_HELD} bytes of one connection at once`);
+      return this.#stream!.send(encodeJson(FRAME.error, id, errorMessage(busy)));
+    }
+    this.#bytesHeld += body.length;
     this.#inferences.set(id, controller);
     void this.#runBytes(about, tensors, controller.signal).then(
       (bytes) => this.#stream!.send(encodeFrame(FRAME.outputs, id, bytes)),
       (error) => this.#stream!.send(encodeJson(FRAME.error, id, errorMessage(error))),
-    ).finally(() => this.#inferences.delete(id));
+    ).finally(() => {
+      this.#bytesHeld -= body.length;
+      this.#inferences.delete(id);
+    });
   }
 
   async #runBytes(
@@ -187,14 +200,18 @@ export class Connection {
     }
     const entry = models.find(String(model), version as string | undefined);
     const remote = new RemoteModel(await models.describe(entry));
+    if (this.#isOver) throw diedError();
     const { caller } = await (this.#local ??= openLocalLane(lanes, page.address));
-    const given = { ...options as CallOptions, ...(outputs !== undefined && { outputs: outputs as string[] }), signal };
+    const { timeoutMs, priority, sequence } = (options ?? {}) as CallOptions;
+    const wanted = { outputs: outputs as string[] | undefined, timeoutMs, priority, sequence, signal };
+    const given = Object.fromEntries(Object.entries(wanted).filter(([, value]) => value !== undefined)) as CallOptions;
     const results = await caller.run(remote, tensors, given);
     return encodeTensors({}, results);
   }
 
   #end(): void {
     clearTimeout(this.#greeting);
+    this.#isOver = true;
     for (const controller of this.#inferences.values()) controller.abort();
     this.#lane?.bell[Symbol.dispose]();
     void this.#lane?.close();

@@ -4,7 +4,15 @@ import { socketPair } from "../../ffi/unix_socket.ts";
 import { WorkerError } from "../errors.ts";
 import { ort } from "../ort/environment.ts";
 import { check } from "../ort/status.ts";
-import { HEAP_OFFSET, initLane, LANE_BYTE_LENGTH, MOST_CLIENTS, SLOT, slotWord } from "../protocol/lane_layout.ts";
+import {
+  HEAP_OFFSET,
+  initLane,
+  LANE,
+  LANE_BYTE_LENGTH,
+  MOST_CLIENTS,
+  SLOT,
+  slotWord,
+} from "../protocol/lane_layout.ts";
 import type { Attendant } from "./attendant.ts";
 import type { Board } from "./board/board.ts";
 import type { Run } from "./board/runs.ts";
@@ -74,6 +82,11 @@ export class Lanes {
   /** Stops a request that its client gave up, unless others run with it. */
   cancel(client: number, slot: number, sequence: number): void {
     this.#stopWhere((entry) => entry.client === client && entry.slot === slot && entry.sequence === sequence);
+  }
+
+  /** Tells all clients that no more requests are taken. */
+  drain(): void {
+    for (const words of this.#words) if (words !== undefined) Atomics.store(words, LANE.draining, 1);
   }
 
   /** Resolves when the lanes that are being closed are. */

@@ -175,19 +175,19 @@ export class ModelWorker implements AsyncDisposable {
   async #welcome(fd: number): Promise<void> {
     const peer = peerOf(fd);
     if (peer.uid !== effectiveUser() || this.#sources.state === "draining") return closeDescriptor(fd);
-    const connection: Connection = await Connection.open(
-      fd,
-      peer,
-      this.#service,
-      () => this.#connections.delete(connection),
-    );
-    this.#connections.add(connection);
+    let isOver = false, connection: Connection | undefined = undefined;
+    const closed = (): void => {
+      isOver = true;
+      if (connection !== undefined) this.#connections.delete(connection);
+    };
+    connection = await Connection.open(fd, peer, this.#service, closed);
+    if (!isOver) this.#connections.add(connection);
   }
 
   async #drain(): Promise<void> {
     this.#sources.state = "draining";
     const words = new Int32Array(ffi.view(ffi.pointer(this.#page.address)!, PAGE_BYTE_LENGTH));
-    Atomics.store(words, PAGE.draining, 1);
+    this.#service.lanes.drain();
     shutDown(this.#claim.fd);
     await this.#accepting;
     for (let quietSince = performance.now(); performance.now() - quietSince < DRAIN_QUIET_MS;) {

@@ -13,6 +13,7 @@ import type { ModelSettings } from "./executor/messages.ts";
 import { stateVariables } from "./executor/sequences.ts";
 import type { Executors, Unproven } from "./executors.ts";
 import type { CompleteConfig } from "./model_config.ts";
+import { readsInPlace } from "./in_place.ts";
 import { exampleFeeds, warmUp } from "./model_warmup.ts";
 
 /** How often to look whether a model's file was changed, or it has had no request for long, in ms. */
@@ -152,7 +153,8 @@ export class ServedModels {
       const batching = await batchingOf(session, config), epoch = entry.epoch + 1;
       const description = describe(entry, session);
       const axes = "axes" in batching ? batching.axes : undefined;
-      const settings = { ...settingsOf(entry), axes, revision: description.revision };
+      const inPlace = readsInPlace(config.path);
+      const settings = { ...settingsOf(entry), axes, inPlace, revision: description.revision };
       await this.#executors.ask(
         { kind: "load", model: index, epoch, path: config.path, options, settings },
         "loaded",
@@ -202,7 +204,7 @@ export class ServedModels {
 function settingsOf({ config, batching, description }: ServedEntry): ModelSettings {
   const { maxBatchSize, maxQueueDelayMs, maxQueueSize, queueTimeoutMs, state } = config;
   const axes = "axes" in batching ? batching.axes : undefined, revision = description?.revision ?? 0;
-  return { maxBatchSize, maxQueueDelayMs, maxQueueSize, queueTimeoutMs, state, axes, revision };
+  return { maxBatchSize, maxQueueDelayMs, maxQueueSize, queueTimeoutMs, state, axes, revision, inPlace: false };
 }
 
 async function batchingOf(session: InferenceSession, config: CompleteConfig): Promise<Batchability> {

@@ -19,12 +19,12 @@ export const EXECUTOR_WORDS: number = EXECUTOR_HEAD_WORDS + 2 * SLOTS;
 /** Where the parts lie, in words. */
 export const CLIENTS_AT: number = HEAD_WORDS, QUEUES_AT: number = CLIENTS_AT + MOST_CLIENTS * CLIENT_WORDS;
 export const EXECUTORS_AT: number = QUEUES_AT + QUEUES * QUEUE_WORDS;
-/** By request: the next one of its queue, its sequence, when it came, and whether it waits or runs. */
+/** By request: the next one of its queue, its sequence, when it came, whether it waits or runs, and its model. */
 export const NEXT_AT: number = EXECUTORS_AT + MOST_EXECUTORS * EXECUTOR_WORDS;
 export const SEQUENCE_AT: number = NEXT_AT + ENTRIES, ARRIVAL_AT: number = SEQUENCE_AT + ENTRIES;
-export const TAKEN_AT: number = ARRIVAL_AT + ENTRIES;
+export const TAKEN_AT: number = ARRIVAL_AT + ENTRIES, MODEL_AT: number = TAKEN_AT + ENTRIES;
 /** How many words there are; then come numbers of 64 bits: when each request came, and until when it may wait. */
-export const WORDS: number = TAKEN_AT + ENTRIES, TIMES_AT: number = Math.ceil(WORDS / 2), TIMES: number = 2 * ENTRIES;
+export const WORDS: number = MODEL_AT + ENTRIES, TIMES_AT: number = Math.ceil(WORDS / 2), TIMES: number = 2 * ENTRIES;
 
 /** Bytes of a worker's board. */
 export const BOARD_BYTE_LENGTH: number = (TIMES_AT + TIMES) * 8;

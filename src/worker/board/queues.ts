@@ -3,6 +3,7 @@ import {
   ARRIVAL_AT,
   ENTRIES,
   HEAD,
+  MODEL_AT,
   MOST_MODELS,
   NEXT_AT,
   QUEUE_WORDS,
@@ -19,6 +20,8 @@ const QUEUE = { head: 0, tail: 1, count: 2 } as const;
 export interface Entry {
   readonly client: number;
   readonly slot: number;
+  /** As the client said, once: it may say something else by now. */
+  readonly model: number;
   readonly sequence: number;
   /** In ms, by the clock that all threads share. */
   readonly arrivedAt: number;
@@ -78,11 +81,12 @@ export class RequestQueues {
     Atomics.store(this.#u32, TAKEN_AT + client * SLOTS + slot, 0);
   }
 
-  /** Puts a request that was taken at the end of a queue.  */
-  push(queue: number, { client, slot, sequence, arrivedAt, waitsUntil }: Entry): void {
+  /** Puts a request that was taken at the end of a queue. */
+  push(queue: number, { client, slot, model, sequence, arrivedAt, waitsUntil }: Entry): void {
     const entry = client * SLOTS + slot, at = this.#queue(queue), last = this.#u32[at + QUEUE.tail]!;
     this.#u32[NEXT_AT + entry] = 0;
     this.#u32[SEQUENCE_AT + entry] = sequence;
+    this.#u32[MODEL_AT + entry] = model;
     this.#u32[ARRIVAL_AT + entry] = this.#u32[HEAD.arrivals]!++;
     this.#times[entry] = arrivedAt;
     this.#times[ENTRIES + entry] = waitsUntil;
@@ -159,6 +163,7 @@ export class RequestQueues {
     return {
       client: Math.floor(entry / SLOTS),
       slot: entry % SLOTS,
+      model: this.#u32[MODEL_AT + entry]!,
       sequence: this.#u32[SEQUENCE_AT + entry]!,
       arrivedAt: this.#times[entry]!,
       waitsUntil: this.#times[ENTRIES + entry]!,

@@ -52,7 +52,8 @@ const STRING = 8;
 /** Where an output goes, and whether there is room. */
 function placed(output: PlannedOutput, computed: ComputedOutput | undefined): TensorDescription {
   const { index, target, part, port } = output;
-  if (part !== undefined && !equalShapes(computed?.shape, target.shape)) {
+  const isAsDescribed = computed?.elementType === port.elementType && equalShapes(computed.shape, target.shape);
+  if (part !== undefined && !(isAsDescribed && computed.byteLength === target.byteLength)) {
     const message = `Cannot write output "${port.name}": shape [${computed?.shape.join(", ")}] wanted, ` +
       `[${target.shape.join(", ")}] found`;
     throw rangeError("INVALID_SHAPE", message);

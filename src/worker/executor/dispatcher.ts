@@ -105,7 +105,7 @@ export class Dispatcher {
   #take(now: number): Work | undefined {
     const only = this.#intake.collect(now);
     if (only !== undefined) {
-      if (this.#canBegin(only)) return this.#begin(only.model, [only.entry], now);
+      if (this.#canBegin(only)) return this.#begin(only.entry.model, [only.entry], now);
       this.#intake.enqueue(only);
     }
     if (this.#board.queues.waiting === 0) return undefined;
@@ -119,7 +119,7 @@ export class Dispatcher {
   }
 
   /** Whether a request that is the only one can run at once, in no queue. */
-  #canBegin({ model, queue }: Taken): boolean {
+  #canBegin({ entry: { model }, queue }: Taken): boolean {
     const settings = this.#models[model]?.settings;
     if (settings === undefined || (settings.axes !== undefined && settings.maxQueueDelayMs > 0)) return false;
     if (RequestQueues.isOwn(queue)) return queue === RequestQueues.own(this.#index);
@@ -130,7 +130,7 @@ export class Dispatcher {
   #takeOwn(now: number): Work | undefined {
     const queue = RequestQueues.own(this.#index), first = this.#board.queues.peek(queue);
     if (first === undefined) return undefined;
-    const model = this.#intake.modelOf(first.client, first.slot);
+    const { model } = first;
     if (this.#intake.has(model) && this.#models[model] === undefined) {
       this.wanted.add(model);
       return undefined;

@@ -33,7 +33,6 @@ export interface ThreadPlace {
 
 /** A request that was taken, and the queue that it belongs in. */
 export interface Taken {
-  readonly model: number;
   readonly queue: number;
   readonly entry: Entry;
 }
@@ -119,11 +118,21 @@ export class Intake {
     this.#board.queues.push(queue, entry);
   }
 
+  /** The same of all clients, whether they have said so or not: one may have taken another's word back. */
+  collectAll(now: number): Taken | undefined {
+    const { clients } = this.#board, before = this.collect(now);
+    this.#only = before;
+    for (let client = 0; client < clients.words * 32; client++) {
+      if (clients.isAlive(client)) this.#collectFrom(client, now);
+    }
+    return this.#only;
+  }
+
   /** Answers what cannot be done. */
   answerRefused(): void {
     while (this.#refused.length > 0) {
-      const [entry, error] = this.#refused.pop()!, model = this.modelOf(entry.client, entry.slot);
-      if (this.has(model)) this.#statistics.noteRefused(this.#place.index, model);
+      const [entry, error] = this.#refused.pop()!;
+      if (this.has(entry.model)) this.#statistics.noteRefused(this.#place.index, entry.model);
       this.refuse(entry, error);
     }
   }
@@ -136,17 +145,11 @@ export class Intake {
 
   /** Answers whatever waited for a model before a time, when it could not be loaded. */
   refuseAll(model: number, before: number, error: Error): void {
-    const isOf = ({ client, slot, arrivedAt }: Entry): boolean =>
-      arrivedAt < before && this.modelOf(client, slot) === model;
+    const isOf = (entry: Entry): boolean => entry.arrivedAt < before && entry.model === model;
     const entries = this.#board.exclusively(() =>
       this.#queues().flatMap((queue) => this.#board.queues.takeWhere(queue, isOf))
     );
     for (const entry of entries) this.refuse(entry, error);
-  }
-
-  /** Which model a slot's request is for, as its client says. */
-  modelOf(client: number, slot: number): number {
-    return this.lane(client).words[slotWord(slot) + SLOT.model]!;
   }
 
   #collectFrom(client: number, now: number): void {
@@ -164,14 +167,14 @@ export class Intake {
     if (sequence === words[at + SLOT.answered] || !queues.take(client, slot)) return;
     const model = words[at + SLOT.model]!, settings = this.#settings[model];
     const waits = Math.min(words[at + SLOT.queueMs]! || Infinity, settings?.queueTimeoutMs ?? Infinity);
-    const entry = { client, slot, sequence, arrivedAt: now, waitsUntil: now + waits };
+    const entry = { client, slot, model, sequence, arrivedAt: now, waitsUntil: now + waits };
     if (settings === undefined) {
       this.#refused.push([entry, new WorkerError("UNKNOWN_MODEL", `There is no model ${model} here`)]);
     } else if (queues.queued(model) >= settings.maxQueueSize) {
       const message = `The model's queue is full: ${settings.maxQueueSize} requests wait`;
       this.#refused.push([entry, new WorkerError("WORKER_BUSY", message)]);
     } else {
-      this.#put({ model, queue: this.#queueOf(model, words, at), entry });
+      this.#put({ queue: this.#queueOf(model, words, at), entry });
     }
   }
 

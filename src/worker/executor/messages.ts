@@ -11,6 +11,8 @@ export interface ModelSettings {
   readonly state: Readonly<Record<string, string>>;
   /** Of the description that clients have, if they have the right one. */
   readonly revision: number;
+  /** Whether floats may be read where the client can write. */
+  readonly inPlace: boolean;
   /** `undefined` where requests are not joined. */
   readonly axes: BatchAxes | undefined;
 }

@@ -27,6 +27,8 @@ export class Plan implements Disposable {
   readonly request: RequestDescription;
   /** What must be equal for requests to run as one: dtypes and shapes of the inputs, and which outputs are wanted. */
   readonly signature: string;
+  /** Tells which outputs of which session are wanted. */
+  readonly outputKey: string;
   readonly inputs: readonly PlannedInput[];
   readonly outputs: readonly PlannedOutput[];
   /** What outputs were of which the model leaves the shape open. */
@@ -50,15 +52,24 @@ export class Plan implements Disposable {
   readonly #block: Block;
   readonly #regions: readonly RegionPart[];
 
-  /** @throws {TypeError | RangeError | ReferenceError | NativeError} for what cannot be run */
-  constructor(core: SessionCore, lane: LaneView, request: RequestDescription, omitted: ReadonlySet<string>) {
+  /**
+   * @param omitted inputs that are not fed, as the worker keeps them
+   * @param inPlace whether floats may be read where the client can write
+   * @throws {TypeError | RangeError | ReferenceError | NativeError} for what cannot be run
+   */
+  constructor(
+    core: SessionCore,
+    lane: LaneView,
+    request: RequestDescription,
+    { omitted, inPlace }: { readonly omitted: ReadonlySet<string>; readonly inPlace: boolean },
+  ) {
     this.core = core;
     this.request = request;
     const inputs: PlannedInput[] = [];
     this.inputs = inputs;
     try {
       const isFed = (port: Port): boolean => inputs.some((other) => other.port === port);
-      for (const tensor of request.inputs) inputs.push(planInput(core, lane, tensor, isFed));
+      for (const tensor of request.inputs) inputs.push(planInput(core, lane, tensor, { isFed, inPlace }));
       this.#checkNames(omitted);
       this.outputs = request.outputs.map((tensor) => planOutput(core, lane, tensor));
     } catch (error) {
@@ -66,6 +77,7 @@ export class Plan implements Disposable {
       throw error;
     }
     if (this.outputs.length === 0) throw typeError("INVALID_ARGUMENT", "Cannot run: no output to compute is named");
+    this.outputKey = `${core.id}>${this.outputs.map(({ index }) => index).join()}`;
     this.#regions = [...inputs, ...this.outputs].flatMap(({ part }) => part ?? []);
     this.signature = inputs.map(({ port, shape }) => `${port.name}:${shape.join("x")}`).join() + ">" +
       this.outputs.map(({ index }) => index).join();

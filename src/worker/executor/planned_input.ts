@@ -38,13 +38,14 @@ export interface PlannedInput {
  * Lays an input out for C: what the client can change while C reads it, and C would follow, is copied.
  *
  * @param isFed whether a port has an input already
+ * @param inPlace whether floats may be read where the client can write
  * @throws {TypeError | RangeError | ReferenceError | NativeError} for what cannot be fed
  */
 export function planInput(
   core: SessionCore,
   lane: LaneView,
   tensor: TensorDescription,
-  isFed: (port: Port) => boolean,
+  { isFed, inPlace }: { readonly isFed: (port: Port) => boolean; readonly inPlace: boolean },
 ): PlannedInput {
   const count = core.inputs.length, { shape, byteLength, byteOffset, place } = tensor;
   const port = tensor.port < count ? core.inputs[tensor.port] : core.overridable[tensor.port - count];
@@ -58,7 +59,7 @@ export function planInput(
   checkShape(port, shape);
   if (dtype === "string") return planStrings(lane, port, tensor);
   checkExtent(port.name, tensor);
-  const isParameter = byteLength <= PARAMETER_BYTES || !FLOATS.includes(tensor.elementType);
+  const isCopied = !inPlace || byteLength <= PARAMETER_BYTES || !FLOATS.includes(tensor.elementType);
   let part: RegionPart | undefined, from: Pointer;
   if (place === PLACE.region) {
     part = RegionPart.open(tensor, lane.pid);
@@ -68,7 +69,7 @@ export function planInput(
   } else {
     throw outside(`input "${port.name}"`, tensor);
   }
-  if (!isParameter) {
+  if (!isCopied) {
     const value = valueHandle(createTensorValue(from, byteLength, shape, tensor.elementType));
     return { port, shape, byteLength, value, pointer: from, copy: undefined, part, block: undefined };
   }

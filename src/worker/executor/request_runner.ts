@@ -1,5 +1,6 @@
 import { monotonicMs } from "../../../ffi/monotonic_clock.ts";
 import { NativeError, WorkerError } from "../../errors.ts";
+import { violation } from "../../protocol/frames.ts";
 import { ANSWER, FLAG, SLOT, SLOTS, slotWord } from "../../protocol/lane_layout.ts";
 import type { Board } from "../board/board.ts";
 import type { Entry } from "../board/queues.ts";
@@ -78,14 +79,29 @@ export class RequestRunner implements Disposable {
     this.#time = takenAt;
     if (entries.length === 1) {
       const ready = this.#prepare(number, model, entries[0]!);
-      if (ready !== undefined) this.#runGroup(number, model!, [ready]);
+      if (ready !== undefined) this.#runPrepared(number, model!, ready);
       return;
     }
-    const ready = entries.flatMap((entry) => this.#prepare(number, model, entry) ?? []);
-    while (ready.length > 0) this.#runGroup(number, model!, this.#takeGroup(model!, ready));
+    const ready = entries.flatMap((entry) => this.#prepare(number, model, entry) ?? []), begun = [...ready];
+    try {
+      while (ready.length > 0) this.#runGroup(number, model!, this.#takeGroup(model!, ready));
+    } finally {
+      for (const { plan } of begun) plan.end();
+    }
   }
 
-  /** Makes a request ready to run; `undefined` for one that is answered already. */
+  #runPrepared(number: number, model: ServedModel, ready: Ready): void {
+    try {
+      this.#runOne(number, model, ready);
+    } finally {
+      ready.plan.end();
+    }
+  }
+
+  /**
+   * Makes a request ready to run, with what it reads where it is safe: its plan is to be ended. `undefined` for one that
+   * is answered already.
+   */
   #prepare(number: number, model: ServedModel | undefined, entry: Entry): Ready | undefined {
     const { client, slot, sequence } = entry;
     try {
@@ -99,7 +115,9 @@ export class RequestRunner implements Disposable {
         );
       }
       if ((lane.words[at + SLOT.flags]! & FLAG.collect) === 0) {
-        return { entry, lane, plan: model.plan(client, lane, slot) };
+        const plan = model.plan(client, lane, slot);
+        plan.begin();
+        return { entry, lane, plan };
       }
       this.#collect(number, model, entry, lane);
     } catch (error) {
@@ -121,38 +139,11 @@ export class RequestRunner implements Disposable {
   }
 
   #runGroup(number: number, model: ServedModel, group: readonly Ready[]): void {
-    if (group.length === 1) return this.#runOne(number, model, group[0]!);
-    const begun = group.filter((one) => this.#begin(number, one));
-    try {
-      if (begun.length < 2 || !this.#runBatch(number, model, begun)) {
-        for (const one of begun) this.#runBegun(number, model, one);
-      }
-    } finally {
-      for (const { plan } of begun) plan.end();
-    }
-  }
-
-  /** Brings what a request reads to where it is safe. Whether that could be done: if not, it is answered. */
-  #begin(number: number, { plan, entry }: Ready): boolean {
-    try {
-      plan.begin();
-      return true;
-    } catch (error) {
-      this.#fail(number, entry, error);
-      return false;
-    }
+    if (group.length > 1 && this.#runBatch(number, model, group)) return;
+    for (const one of group) this.#runOne(number, model, one);
   }
 
   #runOne(number: number, model: ServedModel, one: Ready): void {
-    if (!this.#begin(number, one)) return;
-    try {
-      this.#runBegun(number, model, one);
-    } finally {
-      one.plan.end();
-    }
-  }
-
-  #runBegun(number: number, model: ServedModel, one: Ready): void {
     const { entry, lane, plan } = one, { runOptions } = model;
     try {
       if (plan.request.sequence === undefined) {
@@ -211,7 +202,7 @@ export class RequestRunner implements Disposable {
     const { entry, lane, plan } = one, answer = deliver(lane, entry.slot, plan, computed);
     if (answer.status === ANSWER.kept) {
       const copies = computed.map((output) => output && copied(output));
-      this.#keep(entry, lane, { computed: copies, [Symbol.dispose]() {} });
+      this.#keep(entry, lane, { of: plan.outputKey, computed: copies, [Symbol.dispose]() {} });
     }
     this.#answer(number, one, answer, runMs, batchSize);
   }
@@ -229,6 +220,7 @@ export class RequestRunner implements Disposable {
       throw new WorkerError("WORKER_PROTOCOL", "There are no results to collect");
     }
     const plan = model.plan(client, lane, slot);
+    if (plan.outputKey !== kept.of) throw violation("a collection of other outputs than were computed");
     plan.begin();
     try {
       const answer = deliver(lane, slot, plan, kept.computed);

@@ -110,7 +110,7 @@ export class ServedModel implements Disposable {
       throw error instanceof MalformedDescription ? violation(`a request cannot be read: ${error.message}`) : error;
     }
     const omitted = request.sequence === undefined ? NONE : this.#state;
-    const plan = new Plan(this.core, lane, request, omitted);
+    const plan = new Plan(this.core, lane, request, { omitted, inPlace: this.settings.inPlace });
     plans.bySlot[slot] = { byteOffset, source, copy, plan, isOnce: plan.once };
     return plan;
   }

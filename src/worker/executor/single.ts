@@ -12,6 +12,8 @@ import { releaseValue } from "./value_handle.ts";
 
 /** Results that found no room, as the executor keeps them until they are collected. */
 export interface KeptResults extends Disposable {
+  /** Which outputs of which model they are: room is made for the same. */
+  readonly of: string;
   readonly computed: readonly (ComputedOutput | undefined)[];
 }
 
@@ -99,7 +101,7 @@ function collect(lane: LaneView, slot: number, plan: Plan, isInPlace: readonly b
       return { ...delivered, kept: undefined };
     }
     const copies = computed.map((output, i) => isInPlace[i] ? copyOf(lane, plan, i, output!) : output);
-    return { ...delivered, kept: { computed: copies, [Symbol.dispose]: release } };
+    return { ...delivered, kept: { of: plan.outputKey, computed: copies, [Symbol.dispose]: release } };
   } catch (error) {
     release();
     throw error;
