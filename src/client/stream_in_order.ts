@@ -14,6 +14,9 @@ export async function* streamInOrder<I, O extends Disposable>(
   const all = signal === undefined ? stop.signal : AbortSignal.any([stop.signal, signal]);
   const source = Symbol.asyncIterator in inputs ? inputs[Symbol.asyncIterator]() : inputs[Symbol.iterator]();
   let next: Promise<IteratorResult<I>> | undefined, isOver = false;
+  const { promise: aborted, reject } = Promise.withResolvers<never>(), abort = (): void => reject(all.reason);
+  aborted.catch(() => {});
+  all.addEventListener("abort", abort);
   try {
     for (;;) {
       all.throwIfAborted();
@@ -21,7 +24,7 @@ export async function* streamInOrder<I, O extends Disposable>(
       const first = flight[0];
       if (next === undefined && first === undefined) return;
       const candidates = [first?.then(() => "result" as const), next?.then(() => "input" as const)];
-      const came = await Promise.race(candidates.filter((candidate) => candidate !== undefined));
+      const came = await Promise.race([...candidates.filter((candidate) => candidate !== undefined), aborted]);
       if (came === "result") {
         yield await flight.shift()!;
         continue;
@@ -36,8 +39,11 @@ export async function* streamInOrder<I, O extends Disposable>(
       }
     }
   } finally {
+    all.removeEventListener("abort", abort);
     stop.abort();
     for (const result of flight) result.then((unwanted) => unwanted[Symbol.dispose](), () => {});
-    if (!isOver) await source.return?.();
+    const returned = isOver ? undefined : source.return?.();
+    if (next === undefined) await returned; // a source that is asked for more ends when it has that
+    else Promise.resolve(returned).catch(() => {});
   }
 }

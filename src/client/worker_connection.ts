@@ -15,12 +15,16 @@ import { LaneCaller } from "../protocol/lane_caller.ts";
 import { LANE_BYTE_LENGTH, PAGE_BYTE_LENGTH } from "../protocol/lane_layout.ts";
 import { diedError, PeerStream } from "../protocol/peer_stream.ts";
 import { remoteError } from "../protocol/remote_error.ts";
+import { Turns } from "../protocol/turns.ts";
 import { timeLimit } from "./time_limit.ts";
 
 /** How long to wait before a socket is tried again that too many connect to, in ms. */
 const CROWDED_MS = 5;
 /** Bytes that a worker's first words have at most. */
 const MOST_WELCOME_BYTES = 16384;
+
+/** Inferences by bytes in flight; more wait their turn. */
+const MOST_INFERENCES = 128;
 
 interface Pending {
   resolve(frame: Frame): void;
@@ -44,6 +48,8 @@ export class WorkerConnection {
   #stream: PeerStream | undefined;
   #bell: Stream | undefined;
   #lastId = 0;
+  #inferences = 0;
+  readonly #turns = new Turns();
   #failure: WorkerError | undefined;
 
   private constructor(fd: number, welcome: Welcome, memory: Mapped | undefined) {
@@ -54,7 +60,10 @@ export class WorkerConnection {
     const lane = new ClientLane({ lane: memory.lane, page: memory.page, client: welcome.client, fd: memory.laneFd });
     this.caller = new LaneCaller(lane, {
       cancel: (slot, sequence) => this.#stream?.send(encodeJson(FRAME.cancel, 0, { slot, sequence })),
-      isGone: () => isHungUp(this.#fd),
+      isGone: () => {
+        if (isHungUp(this.#fd)) this.close(diedError());
+        return this.#failure !== undefined;
+      },
       hold: (isBusy) => this.#hold(isBusy),
     });
   }
@@ -107,9 +116,16 @@ export class WorkerConnection {
   async infer(body: Uint8Array, { signal, timeoutMs }: CallOptions): Promise<Uint8Array<ArrayBuffer>> {
     const request = (stop?: AbortSignal): Promise<Frame> =>
       this.#request((id) => encodeFrame(FRAME.infer, id, body), stop);
-    if (timeoutMs === undefined) return (await request(signal)).body;
-    using limit = timeLimit(timeoutMs, signal);
-    return (await request(limit.signal)).body;
+    while (this.#inferences >= MOST_INFERENCES && !this.#failure) await this.#turns.wait(signal);
+    this.#inferences++;
+    try {
+      if (timeoutMs === undefined) return (await request(signal)).body;
+      using limit = timeLimit(timeoutMs, signal);
+      return (await request(limit.signal)).body;
+    } finally {
+      this.#inferences--;
+      this.#turns.pass();
+    }
   }
 
   /** Ends it: what is in flight fails. */
@@ -144,6 +160,7 @@ export class WorkerConnection {
 
   #request(encode: (id: number) => Uint8Array<ArrayBuffer>, signal?: AbortSignal): Promise<Frame> {
     if (this.#failure) return Promise.reject(this.#failure);
+    if (signal?.aborted) return Promise.reject(signal.reason);
     const id = this.#lastId = this.#lastId % (2 ** 32 - 1) + 1;
     return new Promise((resolve, reject) => {
       const abort = (): void => {
@@ -178,6 +195,7 @@ export class WorkerConnection {
     this.caller?.fail(error);
     for (const { reject } of this.#pending.values()) reject(error);
     this.#pending.clear();
+    this.#turns.end();
     this.#bell?.close();
     setImmediate(() => { // who has an answer has read it by then
       for (const resource of this.#resources) resource[Symbol.dispose]();

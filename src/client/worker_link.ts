@@ -88,12 +88,14 @@ export class WorkerLink {
 
   /** Runs a model. @throws as `InferenceSession.run` rejects; {@linkcode WorkerError} */
   run(model: ModelName, feeds: Feeds, options: CallOptions | undefined): Promise<Tensors> {
-    const connection = this.#connection, { timeoutMs } = this.#options;
-    const remote = options?.timeoutMs === undefined && timeoutMs === Infinity ? this.#known.get(model.key) : undefined;
-    if (remote === undefined || connection === undefined || connection.failure || connection.caller === undefined) {
+    const connection = this.#connection, remote = this.#known.get(model.key), { timeoutMs } = this.#options;
+    if (remote === undefined || connection === undefined || connection.failure) {
       return this.#runWhole(model, feeds, options ?? {});
     }
-    return connection.caller.run(remote, feeds, options).catch((error) => { // the quick way, as a rule
+    const isLimited = options?.timeoutMs === undefined && timeoutMs !== Infinity;
+    const given = isLimited ? { ...options, timeoutMs } : options, { caller } = connection;
+    const running = caller ? caller.run(remote, feeds, given) : inferBytes(connection, remote, feeds, given ?? {});
+    return running.catch((error) => { // it was the quick way, which is enough as a rule
       if (!this.#mayHelp(error, options)) throw error;
       return this.#runWhole(model, feeds, options ?? {});
     });
@@ -130,8 +132,7 @@ export class WorkerLink {
       const timeoutMs = Math.max(0.001, deadline - performance.now());
       const options = deadline === Infinity ? given : { ...given, timeoutMs };
       if (connection.caller !== undefined) return await connection.caller.run(remote, feeds, options);
-      const call = new BytesCall(remote, feeds, options, true);
-      return call.collect(await connection.infer(call.body, options));
+      return await inferBytes(connection, remote, feeds, options);
     };
     return await this.#retrying(given, mayRepeat, (connection) =>
       once(connection).catch(async (error) => {
@@ -167,7 +168,7 @@ export class WorkerLink {
   /** Runs a model by a connection of its own, on whose bytes this thread waits. */
   #runBlocking(remote: RemoteModel, feeds: Feeds, options: CallSyncOptions, timeoutMs: number): Tensors {
     checkCallOptions(options);
-    const call = new BytesCall(remote, feeds, options, false);
+    using call = new BytesCall(remote, feeds, options, false);
     this.#blocking ??= BlockingConnection.open(this.socket, this.#options.name, timeoutMs);
     try {
       return call.collect(this.#blocking.infer(call.body, timeoutMs));
@@ -240,4 +241,16 @@ export class WorkerLink {
     found.catch(() => models.delete(key));
     return found;
   }
+}
+
+/** Runs a model with tensors as bytes: they are copied at once. */
+async function inferBytes(
+  connection: WorkerConnection,
+  remote: RemoteModel,
+  feeds: Feeds,
+  options: CallOptions,
+): Promise<Tensors> {
+  checkCallOptions(options);
+  using call = new BytesCall(remote, feeds, options, true);
+  return call.collect(await connection.infer(call.body, options));
 }

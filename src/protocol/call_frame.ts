@@ -1,7 +1,7 @@
-import { typeError } from "../errors.ts";
+import { MemoryError, typeError } from "../errors.ts";
 import type { Feeds } from "../session/run_options.ts";
 import type { NumericData } from "../tensor/dtype.ts";
-import { HeapStorage, isTensor, shapeOf, type Storage, storageOf } from "../tensor/internal.ts";
+import { HeapStorage, isTensor, shapeOf, storageOf, stridesOf } from "../tensor/internal.ts";
 import { equalShapes } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { CallOptions, SequenceOptions } from "./call_options.ts";
@@ -14,11 +14,15 @@ import {
   type Reachable,
   selectOutputs,
 } from "./call_parts.ts";
+import { CallPins } from "./call_pins.ts";
 import type { ClientLane } from "./client_lane.ts";
 import { requestByteLength, type RequestDescription, type TensorDescription, writeRequest } from "./description.ts";
 import { FrameMemory } from "./frame_memory.ts";
 import { FLAG, PRIORITIES, SLOT, slotWord } from "./lane_layout.ts";
 import type { RemoteModel } from "./remote_model.ts";
+
+/** Room for an output of an unknown size where memory is short. */
+const LEAST_ROOM = 4096;
 
 /** One request as it lies in the lane: the next one of the same shapes finds everything there, and only copies. */
 export class CallFrame {
@@ -31,6 +35,8 @@ export class CallFrame {
   #inputs: readonly CallInput[] = [];
   #outputs: readonly CallOutput[] = [];
   #isGiven = false;
+  /** Whether tensors were made for outputs, which are the last result's by now. */
+  #hasFresh = false;
   readonly #at: number;
   readonly #memory: FrameMemory;
   #requestBytes = 0;
@@ -39,8 +45,7 @@ export class CallFrame {
   #described: readonly TensorDescription[] | undefined;
   #describedBy = 0;
   readonly #results: NumericData[] = [];
-  readonly #reading: Storage[] = [];
-  readonly #writing: Storage[] = [];
+  readonly #pins = new CallPins();
 
   constructor(lane: ClientLane, slot: number, model: RemoteModel) {
     this.lane = lane;
@@ -67,14 +72,16 @@ export class CallFrame {
 
   /** Whether a request of these feeds and options is laid out as the last one was, but for the bytes. */
   matches(feeds: Feeds, options: CallOptions | undefined): boolean {
-    const isOfItsOwn = options?.sequence !== undefined || this.#stream !== undefined ||
-      options?.outputStorage === "shared";
-    if (isOfItsOwn || typeof feeds !== "object" || feeds === null) return false;
+    const isOfItsOwn = options?.sequence !== undefined || this.#stream !== undefined;
+    if (
+      isOfItsOwn || this.#hasFresh || options?.outputStorage === "shared" || typeof feeds !== "object" || feeds === null
+    ) return false;
     let count = 0;
     for (const name in feeds) {
       const input = this.#inputs[count++], tensor = feeds[name]!;
       if (input?.port.name !== name || input.encoded !== undefined || !isTensor(tensor)) return false;
-      if (tensor.dtype !== input.port.dtype || !equalShapes(shapeOf(tensor), input.shape)) return false;
+      if (tensor.dtype !== input.port.dtype || stridesOf(tensor) !== undefined) return false;
+      if (!equalShapes(shapeOf(tensor), input.shape)) return false;
       const storage = storageOf(tensor);
       if (storage !== input.shared && (input.shared !== undefined || storage.kind !== "heap")) return false;
     }
@@ -111,30 +118,18 @@ export class CallFrame {
   ): void {
     if (!isLaidOut) this.#layOut(feeds, options, asynchronous, isReachable);
     for (const { port, data, shared, encoded } of this.#inputs) {
-      if (encoded !== undefined) continue;
       const tensor = feeds[port.name]!, storage = storageOf(tensor);
       storage.checkReadable();
-      if (shared !== undefined) {
-        storage.pinRead();
-        this.#reading.push(storage);
-      } else if (storage instanceof HeapStorage) {
+      this.#pins.read(storage);
+      if (shared !== undefined || encoded !== undefined) continue;
+      if (storage instanceof HeapStorage) {
         storage.check();
         storage.copyTo(data!);
       } else {
         (data as Uint8Array).set(storage.data(tensor.dtype) as Uint8Array);
       }
     }
-    for (const { target, shared } of this.#outputs) {
-      if (target === undefined) continue;
-      const storage = storageOf(target);
-      if (shared === undefined) {
-        storage.checkWritable();
-        storage.check();
-        continue;
-      }
-      storage.pinWrite();
-      this.#writing.push(storage);
-    }
+    for (const { port, target } of this.#outputs) if (target !== undefined) this.#pins.write(port.name, target);
   }
 
   /** Hands the request over. @param flags of `FLAG` */
@@ -207,8 +202,7 @@ export class CallFrame {
 
   /** Lets go of what the request used, and of what was made for it and not taken. */
   finish(): void {
-    while (this.#reading.length > 0) this.#reading.pop()!.unpinRead();
-    while (this.#writing.length > 0) this.#writing.pop()!.unpinWrite();
+    this.#pins.release();
     if (this.fresh.size === 0) return;
     for (const tensor of this.fresh) tensor[Symbol.dispose]();
     this.fresh.clear();
@@ -231,13 +225,27 @@ export class CallFrame {
     const inputs = checkInputs(this.model, feeds, isReachable, omitted);
     const outputs = selectOutputs(this.model, options, asynchronous, isReachable, this.fresh);
     if (outputs.length === 0) throw typeError("INVALID_ARGUMENT", "Cannot run: no output to compute is named");
+    this.#hasFresh = this.fresh.size > 0;
     this.#isGiven = options?.outputs !== undefined && !Array.isArray(options.outputs);
     this.#requestBytes = requestByteLength(this.#request(inputs, outputs));
     this.#memory.allocate(this.#requestBytes, inputs, outputs);
     this.#inputs = inputs;
     this.#outputs = outputs;
-    this.#memory.allocateRoom(outputs);
+    this.#allocateRoom();
     this.#describe();
+  }
+
+  /** Makes room for outputs: little, where the lane has no more, and they are collected one after the other. */
+  #allocateRoom(): void {
+    try {
+      this.#memory.allocateRoom(this.#outputs);
+    } catch (error) {
+      if (!(error instanceof MemoryError)) throw error;
+      for (const output of this.#outputs) {
+        if (output.port.fixed === undefined) output.capacity = Math.min(output.capacity, LEAST_ROOM);
+      }
+      this.#memory.allocateRoom(this.#outputs);
+    }
   }
 
   #request(inputs: readonly CallInput[], outputs: readonly CallOutput[]): RequestDescription {

@@ -41,6 +41,7 @@ export class ClientLane {
   readonly #space: FreeSpace = new FreeSpace(HEAP_OFFSET, LANE_BYTE_LENGTH - HEAP_OFFSET, PIECES);
   readonly #freeSlots: number[] = Array.from({ length: SLOTS }, (_, i) => SLOTS - 1 - i);
   #isClosed = false;
+  #submitted = 0;
   readonly #answered: (Pointer | undefined)[] = new Array(SLOTS);
 
   constructor(memory: LaneMemory) {
@@ -93,6 +94,7 @@ export class ClientLane {
   /** Hands a slot's request over, which is written, and wakes the worker if nobody looks there. */
   submit(slot: number): void {
     const { client } = this.#memory, page = this.#page;
+    this.words[slotWord(slot) + SLOT.order] = ++this.#submitted | 0;
     Atomics.or(this.words, LANE.pending + (slot >> 5), 1 << (slot & 31));
     Atomics.or(page, PAGE.attention + (client >> 5), 1 << (client & 31));
     if (Atomics.load(page, PAGE.looking) !== 0 || Atomics.load(page, PAGE.asleep) === 0) return;

@@ -1,6 +1,5 @@
 import { clearTimeout, setTimeout } from "node:timers";
 import { WorkerError } from "../errors.ts";
-import { unlessAborted } from "../ort/unless_aborted.ts";
 import type { Feeds } from "../session/run_options.ts";
 import type { Tensors } from "../session/tensors.ts";
 import { type CallOptions, type CallSyncOptions, checkCallOptions } from "./call_options.ts";
@@ -13,6 +12,7 @@ import { ANSWER, FLAG, SLOT, SLOTS } from "./lane_layout.ts";
 import { remoteError } from "./remote_error.ts";
 import { notRunError } from "./never_ran.ts";
 import type { RemoteModel } from "./remote_model.ts";
+import { Turns } from "./turns.ts";
 
 /** Requests in flight that the event loop waits for; one slot is left for a synchronous one. */
 const MOST_WAITING = SLOTS - 1;
@@ -25,7 +25,7 @@ const SLEEP_MS = 20, LOOK_AFTER_MS = 60;
 export interface LaneConnection {
   /** Asks the worker to stop a request. */
   cancel(slot: number, sequence: number): void;
-  /** Whether the worker is gone, by a look at the connection. */
+  /** Whether the worker is gone, by a look at the connection, which then {@linkcode LaneCaller.fail}s. */
   isGone(): boolean;
   /** Keeps the event loop alive, or lets it end. */
   hold(isBusy: boolean): void;
@@ -50,7 +50,7 @@ export class LaneCaller {
   /** Requests that nobody waits for any more, and that the worker has not answered yet. */
   readonly #abandoned = new Set<CallFrame>();
   readonly #frames: FramePool;
-  readonly #queue: (() => void)[] = [];
+  readonly #turns = new Turns();
   readonly #unreachable = new Set<string>();
   /** By the number of the model, what a run takes as a rule, in ms. */
   readonly #runMs: number[] = [];
@@ -79,11 +79,16 @@ export class LaneCaller {
     if (options !== undefined) checkCallOptions(options);
     options?.signal?.throwIfAborted();
     const deadline = options?.timeoutMs === undefined ? Infinity : performance.now() + options.timeoutMs;
-    while (this.#waiting.size >= MOST_WAITING && this.#failure === undefined) {
-      await unlessAborted(this.#turn(), options?.signal);
+    while (this.#waiting.size >= MOST_WAITING && this.#failure === undefined) await this.#turns.wait(options?.signal);
+    let found: CallFrame | undefined, frame: CallFrame;
+    try {
+      this.#checkOpen();
+      found = this.#frames.find(model, feeds, options);
+      frame = found ?? this.#makeFrame(model);
+    } catch (error) {
+      this.#turns.pass();
+      throw error;
     }
-    this.#checkOpen();
-    const found = this.#frames.find(model, feeds, options), frame = found ?? this.#makeFrame(model);
     let isAsked = false, isLaidOut = found !== undefined;
     try {
       for (;;) {
@@ -139,7 +144,7 @@ export class LaneCaller {
   #end(frame: CallFrame, isAsked: boolean): void {
     if (isAsked && this.#failure === undefined) this.#abandon(frame);
     else this.#frames.give(frame);
-    if (this.#queue.length > 0) this.#queue.shift()!();
+    this.#turns.pass();
   }
 
   /** Looks which requests are answered. For when the doorbell rang. */
@@ -166,17 +171,15 @@ export class LaneCaller {
     this.#waiting.clear();
     this.#abandoned.forEach((frame) => frame.finish());
     this.#abandoned.clear();
-    this.#queue.splice(0).forEach((turn) => turn());
+    this.#turns.end();
     this.#connection.hold(false);
   }
 
   #checkOpen(): void {
-    if (this.#failure) throw notRunError(this.#failure);
+    if (this.#failure) {
+      throw new WorkerError("WORKER_UNAVAILABLE", "The connection to the worker is lost", { cause: this.#failure });
+    }
     if (this.#lane.isDraining) throw new WorkerError("WORKER_UNAVAILABLE", "The worker takes no more requests");
-  }
-
-  #turn(): Promise<void> {
-    return new Promise((resolve) => this.#queue.push(resolve));
   }
 
   #answered(frame: CallFrame, options: CallOptions | undefined, deadline: number): Promise<void> {
@@ -230,11 +233,7 @@ export class LaneCaller {
       }
       if (now - lookedAt < LOOK_AFTER_MS) continue;
       lookedAt = now;
-      if (this.#connection.isGone()) {
-        const died = new WorkerError("WORKER_DIED", "The worker died while it may have run the request");
-        this.fail(died);
-        throw died;
-      }
+      if (this.#connection.isGone()) throw this.#failure ?? new WorkerError("WORKER_DIED", "The worker died");
     }
   }
 
@@ -284,7 +283,7 @@ export class LaneCaller {
         this.#abandoned.add(frame);
       } else {
         this.#frames.end(frame);
-        this.#queue.shift()?.();
+        this.#turns.pass();
       }
     }
   }

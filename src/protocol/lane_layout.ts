@@ -78,6 +78,8 @@ export const SLOT = {
   queueMs: 10,
   /** Changes when the room for the answer's description does, or what lies there. */
   layout: 11,
+  /** Counts the requests of the lane: those that are found at once are taken in this order. */
+  order: 13,
   /** Of the model's description, by which the request was made. */
   revision: 12,
   /** Equals `sequence` when the request is answered: written last. */

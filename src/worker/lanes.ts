@@ -11,6 +11,7 @@ import {
   LANE_BYTE_LENGTH,
   MOST_CLIENTS,
   SLOT,
+  SLOTS,
   slotWord,
 } from "../protocol/lane_layout.ts";
 import type { Attendant } from "./attendant.ts";
@@ -82,6 +83,13 @@ export class Lanes {
   /** Stops a request that its client gave up, unless others run with it. */
   cancel(client: number, slot: number, sequence: number): void {
     this.#stopWhere((entry) => entry.client === client && entry.slot === slot && entry.sequence === sequence);
+  }
+
+  /** Whether a client has handed something over that nobody took yet. */
+  get isCalled(): boolean {
+    const isPending = (words: Uint32Array): boolean =>
+      words.subarray(LANE.pending, LANE.pending + SLOTS / 32).some((bits) => bits !== 0);
+    return this.#words.some((words) => words !== undefined && isPending(words));
   }
 
   /** Tells all clients that no more requests are taken. */

@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { closeDescriptor, effectiveUser } from "../../ffi/descriptors.ts";
-import { ffi } from "../../ffi/mod.ts";
 import { OwnedMemory } from "../../ffi/owned_memory.ts";
 import { acceptWaiting, peerOf, shutDown, untilReadable } from "../../ffi/unix_socket.ts";
 import { SystemFailure } from "../../ffi/system_failure.ts";
@@ -8,7 +7,7 @@ import { rangeError, typeError, type WorkerError } from "../errors.ts";
 import { configuration } from "../ort/configuration.ts";
 import { startOrt } from "../ort/environment.ts";
 import { defaultSocket, socketPath } from "../protocol/endpoint.ts";
-import { MOST_CLIENTS, PAGE, PAGE_BYTE_LENGTH } from "../protocol/lane_layout.ts";
+import { PAGE_BYTE_LENGTH } from "../protocol/lane_layout.ts";
 import type { WorkerStatus } from "../protocol/status.ts";
 import { models as registry } from "../registry/model_registry.ts";
 import { Attendant } from "./attendant.ts";
@@ -60,7 +59,6 @@ export interface WorkerOptions {
  */
 export class ModelWorker implements AsyncDisposable {
   readonly #sources: Sources;
-  readonly #page: SharedPages;
   readonly #claim: SocketClaim;
   readonly #models: ServedModels;
   readonly #service: Service;
@@ -86,7 +84,6 @@ export class ModelWorker implements AsyncDisposable {
         return [...connections].flatMap(({ status }) => status ?? []);
       },
     };
-    this.#page = page;
     this.#claim = claim;
     this.#models = models;
     this.#resources = resources;
@@ -186,15 +183,13 @@ export class ModelWorker implements AsyncDisposable {
 
   async #drain(): Promise<void> {
     this.#sources.state = "draining";
-    const words = new Int32Array(ffi.view(ffi.pointer(this.#page.address)!, PAGE_BYTE_LENGTH));
     this.#service.lanes.drain();
     shutDown(this.#claim.fd);
     await this.#accepting;
     for (let quietSince = performance.now(); performance.now() - quietSince < DRAIN_QUIET_MS;) {
       await sleep(DRAIN_LOOK_MS);
-      const isCalled = words.subarray(PAGE.attention, PAGE.attention + MOST_CLIENTS / 32).some((word) => word !== 0);
       const isAsked = [...this.#connections].some((connection) => connection.isBusy);
-      if (isCalled || isAsked || isBusy(this.#sources)) quietSince = performance.now();
+      if (isAsked || this.#service.lanes.isCalled || isBusy(this.#sources)) quietSince = performance.now();
     }
   }
 

@@ -141,7 +141,7 @@ describe("a request that is odd, but not wrong", () => {
   });
 
   it("may have any sequence", () => {
-    for (const sequence of [0, 1, 2 ** 31, 2 ** 32 - 2]) {
+    for (const sequence of [0, 1, 2 ** 31, 2 ** 32 - 4]) {
       attacker.client.words[slotWord(0) + SLOT.answered] = sequence;
       assert.equal(attacker.run("add", {}).status, ANSWER.done);
     }

@@ -9,7 +9,7 @@ export const QUEUES: number = MOST_MODELS * PRIORITIES.length + MOST_EXECUTORS;
 export const ENTRIES: number = MOST_CLIENTS * SLOTS;
 
 /** Positions in the head, in words of 32 bits. A mutex lies in the first sixteen. */
-export const HEAD = { control: 16, arrivals: 17, waiting: 18, clientWords: 19, told: 20 } as const;
+export const HEAD = { control: 16, arrivals: 17, waiting: 18, clientWords: 19, told: 20, asleep: 21 } as const;
 const HEAD_WORDS = 32;
 /** Words of a client's entry, of a queue, and of an executor's: how many it runs, and which. */
 export const CLIENT_WORDS = 8, QUEUE_WORDS = 4, EXECUTOR_HEAD_WORDS = 6;

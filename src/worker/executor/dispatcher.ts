@@ -206,11 +206,11 @@ export class Dispatcher {
     if (page[PAGE.cpu] !== cpu) page[PAGE.cpu] = cpu; // a line that clients read, and that stays theirs where it can
     if (mayLook && this.#mayLook() && this.#look(control)) return;
     this.lookAway();
-    Atomics.add(page, PAGE.asleep, 1);
+    Atomics.store(page, PAGE.asleep, this.#board.noteAsleep(1)); // not counted where clients can write
     if (!this.#intake.isCalled && this.#board.control === control) {
       waitForWord(this.#doorbell, bell >>> 0, this.#wakeIn);
     }
-    Atomics.sub(page, PAGE.asleep, 1);
+    Atomics.store(page, PAGE.asleep, this.#board.noteAsleep(-1));
     this.now = 0;
   }
 

@@ -45,6 +45,8 @@ export class Intake {
   readonly #statistics: Statistics;
   readonly #lanes: (LaneView | undefined)[] = new Array(MOST_CLIENTS);
   readonly #settings: (ModelSettings | undefined)[] = [];
+  /** Slots of a client, in the order of their requests. */
+  readonly #slots: number[] = [];
   readonly #refused: (readonly [Entry, Error])[] = [];
   #lookedForOverdue = 0;
   #only: Taken | undefined;
@@ -153,13 +155,16 @@ export class Intake {
   }
 
   #collectFrom(client: number, now: number): void {
-    const { words } = this.lane(client);
+    const { words } = this.lane(client), slots = this.#slots;
+    slots.length = 0;
     for (let word = 0; word < SLOTS / 32; word++) {
       if (words[LANE.pending + word] === 0) continue; // seen, as `attention` was set after it
       for (let bits = Atomics.exchange(words, LANE.pending + word, 0); bits !== 0; bits &= bits - 1) {
-        this.#take(client, word * 32 + 31 - Math.clz32(bits & -bits), words, now);
+        slots.push(word * 32 + 31 - Math.clz32(bits & -bits));
       }
     }
+    if (slots.length > 1) sortByOrder(slots, words);
+    for (let i = 0; i < slots.length; i++) this.#take(client, slots[i]!, words, now);
   }
 
   #take(client: number, slot: number, words: Uint32Array, now: number): void {
@@ -216,4 +221,10 @@ export class Intake {
     );
     return [...models, ...Array.from({ length: this.#place.executors }, (_, index) => RequestQueues.own(index))];
   }
+}
+
+/** Sorts slots by what their client says of their order, read once. */
+function sortByOrder(slots: number[], words: Uint32Array): void {
+  const order = new Map(slots.map((slot) => [slot, words[slotWord(slot) + SLOT.order]!]));
+  slots.sort((one, other) => order.get(one)! - order.get(other)! | 0);
 }

@@ -48,6 +48,7 @@ export class Plan implements Disposable {
   /** The same tied together, once a request comes again: C resolves nothing then. */
   #binding: Handle | undefined;
   #runs = 0;
+  #holds = false;
   readonly #copies: readonly (() => void)[];
   readonly #block: Block;
   readonly #regions: readonly RegionPart[];
@@ -108,13 +109,17 @@ export class Plan implements Disposable {
       while (held > 0) this.#regions[--held]!.release();
       throw error;
     }
+    this.#holds = true;
     const copies = this.#copies;
     for (let i = 0; i < copies.length; i++) copies[i]!();
   }
 
-  /** Lets go of the shared memory. */
+  /** Lets go of the shared memory. Harmless when repeated. */
   end(): void {
-    for (const part of this.#regions) part.release();
+    if (!this.#holds) return;
+    this.#holds = false;
+    const regions = this.#regions;
+    for (let i = 0; i < regions.length; i++) regions[i]!.release();
   }
 
   /** Has C compute. Returns its status. */

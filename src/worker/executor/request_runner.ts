@@ -157,7 +157,7 @@ export class RequestRunner implements Disposable {
       using result = model.sequences(entry.client, lane).run(plan, runOptions);
       this.#deliver(number, one, result.computed, this.#ran(number, 1), 1);
     } catch (error) {
-      this.#fail(number, entry, error);
+      this.#fail(number, entry, error, plan);
     }
   }
 
@@ -176,7 +176,7 @@ export class RequestRunner implements Disposable {
       try {
         this.#deliver(number, one, outputs.outputs[i]!, runMs, length);
       } catch (error) {
-        this.#fail(number, one.entry, error);
+        this.#fail(number, one.entry, error, one.plan);
       }
     });
     return true;
@@ -237,7 +237,7 @@ export class RequestRunner implements Disposable {
 
   #answer(
     number: number,
-    { entry, lane }: Ready,
+    { entry, lane, plan }: Ready,
     { status, answerByteLength }: { readonly status: number; readonly answerByteLength: number },
     runMs: number,
     batchSize: number,
@@ -245,10 +245,12 @@ export class RequestRunner implements Disposable {
     const { client, slot, sequence, arrivedAt } = entry, totalMs = this.#time - arrivedAt, queueMs = totalMs - runMs;
     this.#statistics.noteRequest(this.#index, number, queueMs, totalMs, false);
     this.#board.queues.give(client, slot);
+    plan.end(); // first: who has the answer may count what is held
     lane.answer(slot, sequence, this.#index, status, answerByteLength, queueMs * 1000, runMs * 1000, batchSize);
   }
 
-  #fail(number: number, entry: Entry, error: unknown): void {
+  #fail(number: number, entry: Entry, error: unknown, plan?: Plan): void {
+    plan?.end();
     this.#statistics.noteRequest(this.#index, number, 0, monotonicMs() - entry.arrivedAt, true);
     this.#intake.refuse(entry, error);
   }

@@ -156,8 +156,8 @@ const ATTACKS = {
 
   /** That the worker takes no more requests, which is a lie. */
   draining(client: RawClient): void {
-    for (const end = performance.now() + rounds; performance.now() < end;) client.page[PAGE.draining] = 1;
-    client.page[PAGE.draining] = 0;
+    for (const end = performance.now() + rounds; performance.now() < end;) client.words[LANE.draining] = 1;
+    client.words[LANE.draining] = 0;
     count1("WRITTEN");
   },
 

@@ -1,0 +1,92 @@
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { describe, it } from "node:test";
+import { liveHandles } from "../../src/handle.ts";
+import { SharedMemoryAllocator } from "../../src/tensor/shared_memory_allocator.ts";
+import { add, slow } from "../support/models.ts";
+import { failure, floats, slowFeeds } from "../support/sessions.ts";
+import { soon, until } from "./support.ts";
+import { WorkerProcess } from "./worker_process.ts";
+
+const CYCLES = 200, FOREVER = 10_000_000;
+
+/** Descriptors but for files: a runtime opens those of its caches when it likes. */
+function descriptors(pid: number | "self"): number {
+  return readdirSync(`/proc/${pid}/fd`).filter((fd) => {
+    try {
+      return /^(socket:|pipe:|anon_inode:|\/memfd:|\/dev\/shm\/)/.test(readlinkSync(`/proc/${pid}/fd/${fd}`));
+    } catch {
+      return false; // closed meanwhile
+    }
+  }).length;
+}
+
+/** Mappings of memory that processes share by a descriptor. */
+function mappings(pid: number | "self"): number {
+  return readFileSync(`/proc/${pid}/maps`, "utf8").split("\n").filter((line) => /coload|\/dev\/shm/.test(line)).length;
+}
+
+/** Waits until there are as few as before: the other end may be slower. */
+async function noMoreThan(before: readonly number[], count: () => readonly number[]): Promise<void> {
+  const isFine = (): boolean => count().every((found, i) => found <= before[i]!);
+  await until(isFine, "the end of descriptors and mappings").catch(() => assert.deepEqual(count(), before));
+}
+
+const named = (): string[] => readdirSync("/dev/shm").filter((name) => name.startsWith("coload"));
+
+for (const sharedMemory of [true, false]) {
+  describe(`clients that come and go${sharedMemory ? "" : ", as bytes"}`, () => {
+    it("leave nothing behind, here or in the worker", async () => {
+      await using worker = await WorkerProcess.start({ add: add() });
+      await using observer = await worker.connect();
+      const shm = named();
+      const cycle = async (i: number): Promise<void> => {
+        await using client = await worker.connect({ sharedMemory });
+        await using model = await client.model("add");
+        using allocator = new SharedMemoryAllocator({ backend: i % 2 ? "memfd" : "named" });
+        const feeds = { a: allocator.share(floats([i, 1])), b: floats([1, 1]) };
+        assert.deepEqual([...(await model.run(feeds)).c!.data], [i + 1, 2]);
+        model.runSync(feeds);
+        if (i % 5 === 0) await assert.rejects(model.run({ a: feeds.a }), failure("TypeError", "MISSING_FEED"));
+      };
+      const alone = (): Promise<void> =>
+        until(async () => (await observer.status()).clients.length === 1, "the last client's end");
+      for (let i = 0; i < 40; i++) await cycle(i); // what is made once is there
+      await soon(alone());
+      const count = () => [descriptors("self"), mappings("self"), descriptors(worker.pid), mappings(worker.pid)];
+      const before = count(), handles = liveHandles();
+      for (let i = 0; i < CYCLES; i++) await cycle(i);
+      await soon(alone());
+      assert.deepEqual(liveHandles(), handles);
+      await noMoreThan(before, count);
+      assert.deepEqual(named(), shm);
+    });
+
+    it("leave nothing behind when the worker dies under them", async () => {
+      await using worker = await WorkerProcess.start({ add: add(), slow: slow() });
+      const shm = named(), handles = liveHandles();
+      const cycle = async (): Promise<void> => {
+        await using client = await worker.connect({ sharedMemory });
+        using allocator = new SharedMemoryAllocator();
+        const { x, iterations } = slowFeeds(FOREVER);
+        const running = client.infer("slow", { x: allocator.share(x), iterations }, { outputStorage: "shared" });
+        running.catch(() => {});
+        await using observer = await worker.connect();
+        await until(async () => (await observer.status()).state === "busy", "the run");
+        await worker.kill();
+        await assert.rejects(soon(running), failure("WorkerError", "WORKER_DIED"));
+        SharedMemoryAllocator.default[Symbol.dispose]();
+      };
+      await cycle();
+      const before = [descriptors("self"), mappings("self")];
+      for (let i = 0; i < 5; i++) {
+        await worker.start();
+        await cycle();
+      }
+      assert.deepEqual(liveHandles(), handles);
+      const after = (): number[] => [descriptors("self"), mappings("self")];
+      await noMoreThan(before, after);
+      assert.deepEqual(named(), shm);
+    });
+  });
+}
