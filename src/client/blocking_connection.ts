@@ -36,9 +36,10 @@ export class BlockingConnection implements Disposable {
       if (type !== FRAME.welcome) throw violation("a welcome wanted as the first frame");
       checkWelcome(decodeJson(body));
       return connection;
-    } catch (error) {
+    } catch (cause) {
       connection[Symbol.dispose]();
-      throw error;
+      if (!(cause instanceof WorkerError && cause.code === "WORKER_DIED")) throw cause;
+      throw new WorkerError("WORKER_UNAVAILABLE", `The worker at ${socket} died while it was greeted`, { cause });
     }
   }
 

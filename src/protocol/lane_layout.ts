@@ -117,10 +117,10 @@ export const ANSWER = {
   kept: 2,
 } as const;
 
-/** Lets requests of the same model overtake: `high` goes before `normal`, and that before `low`. */
-export const PRIORITIES = ["high", "normal", "low"] as const;
-/** One of {@linkcode PRIORITIES}. */
-export type Priority = typeof PRIORITIES[number];
+/** Which requests of a model overtake others: `high` goes before `normal`, and that before `low`. */
+export type Priority = "high" | "normal" | "low";
+/** The first goes first. */
+export const PRIORITIES: readonly Priority[] = ["high", "normal", "low"];
 
 /** 32-bit words from the start of the lane to a slot. */
 export function slotWord(slot: number): number {
