@@ -13,7 +13,7 @@ import { writeModels } from "./children/models.ts";
 import { HELLO, sendAll } from "./children/raw_client.ts";
 
 const SEED = Number(process.env.COLOAD_SEED ?? 1);
-const FRAMES = Number(process.env.COLOAD_FRAMES ?? 20_000);
+const FRAMES = Number(process.env.COLOAD_FRAMES ?? 5_000);
 /** Descriptors of threads that the runtime or the pool starts when they are first needed. */
 const COME_LATER = 4;
 const MOST_GROWTH = 512 << 20;

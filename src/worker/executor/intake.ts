@@ -142,7 +142,9 @@ export class Intake {
   /** Answers that a request cannot be done. */
   refuse({ client, slot, sequence }: Entry, error: unknown): void {
     this.#board.queues.give(client, slot);
-    this.lane(client).fail(slot, sequence, this.#place.index, error);
+    const lane = this.lane(client);
+    lane.fail(slot, sequence, this.#place.index, error);
+    lane.ring();
   }
 
   /** Answers whatever waited for a model before a time, when it could not be loaded. */

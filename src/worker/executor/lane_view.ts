@@ -28,6 +28,7 @@ export class LaneView {
   readonly pid: number;
   readonly words: Uint32Array;
   readonly #bell: number;
+  #isToRing = false;
   readonly #base: Pointer;
   /** Where each slot's last word lies, for waking who waits for it. */
   readonly #answered: (Pointer | undefined)[] = new Array(SLOTS);
@@ -56,7 +57,7 @@ export class LaneView {
     return ffi.view(this.at(byteOffset), byteLength);
   }
 
-  /** Answers a request: from here on the slot is its client's. */
+  /** Answers a request: from here on the slot is its client's. {@linkcode LaneView.ring} is then due. */
   answer(
     slot: number,
     sequence: number,
@@ -74,14 +75,19 @@ export class LaneView {
     words[at + SLOT.queueMicros] = queueMicros;
     words[at + SLOT.runMicros] = runMicros;
     words[at + SLOT.batchSize] = batchSize;
-    const rings = (words[at + SLOT.flags]! & FLAG.bell) !== 0;
+    if ((words[at + SLOT.flags]! & FLAG.bell) !== 0) this.#isToRing = true;
     Atomics.store(words, at + SLOT.answered, sequence);
     if (Atomics.load(words, LANE.waiting) !== 0) {
       wakeWord(this.#answered[slot] ??= this.at((at + SLOT.answered) * 4), 1);
     }
-    if (rings && Atomics.exchange(words, LANE.bell, 1) === 0) {
-      libc().send(this.#bell, this.#base, ONE, MSG_DONTWAIT | MSG_NOSIGNAL);
-    }
+  }
+
+  /** Rings the doorbell socket, where the client's event loop waits for what was answered: once for all of a batch. */
+  ring(): void {
+    if (!this.#isToRing) return;
+    this.#isToRing = false;
+    if (Atomics.exchange(this.words, LANE.bell, 1) !== 0) return;
+    libc().send(this.#bell, this.#base, ONE, MSG_DONTWAIT | MSG_NOSIGNAL);
   }
 
   /** Writes why a request failed into the room for its answer. Returns how many bytes that took. */

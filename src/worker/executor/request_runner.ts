@@ -74,9 +74,13 @@ export class RequestRunner implements Disposable {
   }
 
   /** Runs what was taken, and answers it. */
-  run({ model: number, entries, takenAt }: Work): void {
-    const model = this.#models[number];
-    this.#time = takenAt;
+  run(work: Work): void {
+    this.#time = work.takenAt;
+    this.#runAll(work, this.#models[work.model]);
+    for (const { client } of work.entries) this.#intake.lane(client).ring();
+  }
+
+  #runAll({ model: number, entries }: Work, model: ServedModel | undefined): void {
     if (entries.length === 1) {
       const ready = this.#prepare(number, model, entries[0]!);
       if (ready !== undefined) this.#runPrepared(number, model!, ready);
