@@ -11,6 +11,7 @@ import { PLACE, type RequestDescription } from "../../protocol/description.ts";
 import { ExpectedExtents } from "../../session/expected_extents.ts";
 import type { Port } from "../../session/port.ts";
 import type { SessionCore } from "../../session/session_core.ts";
+import type { Delivery } from "./answer.ts";
 import type { LaneView } from "./lane_view.ts";
 import { planInput, type PlannedInput } from "./planned_input.ts";
 import { type PlannedOutput, planOutput } from "./planned_output.ts";
@@ -43,6 +44,10 @@ export class Plan implements Disposable {
   readonly targets: (Handle | undefined)[] = [];
   /** Whether C writes all outputs at their places, and the slots say where. */
   isInPlace = false;
+  /** By position, where outputs go that C does not write there. */
+  readonly places: Uint8Array[] = [];
+  /** What was delivered last. */
+  delivery: Delivery | undefined;
   /** Where the outputs were described last: they need not be again. */
   described: { readonly layout: number; readonly revision: number; readonly delivered: Delivered } | undefined;
   /** The same tied together, once a request comes again: C resolves nothing then. */
