@@ -4,6 +4,7 @@
  */
 import { setTimeout as wait } from "node:timers/promises";
 import { writeWeights } from "../test/support/models.ts";
+import { addCase } from "./support/cases.ts";
 import { Child } from "./support/child.ts";
 import { ScratchFolder } from "./support/ending.ts";
 import { megabytes, type Memory } from "./support/memory.ts";
@@ -32,17 +33,17 @@ async function pss(processes: readonly Child[]): Promise<number> {
 interface Way {
   /** What there is beside them. */
   readonly beside: readonly Child[];
-  /** Those of all processes that run models have started onnxruntime before what they hold is subtracted. */
-  readonly running: "services" | "beside";
+  /** Readies all processes but for the model: what they hold then is subtracted. */
+  prepare(services: readonly Child[]): Promise<unknown>;
   open(services: readonly Child[]): Promise<unknown>;
 }
 
-async function measure(fed: Fed, { beside, running, open }: Way): Promise<Found> {
+async function measure(fed: Fed, { beside, prepare, open }: Way): Promise<Found> {
   using closing = new DisposableStack();
   const script = new URL("./children/lane_service.ts", import.meta.url);
   const services = Array.from({ length: SERVICES }, () => closing.use(new Child(script))),
     all = [...services, ...beside];
-  await Promise.all((running === "services" ? services : beside).map((one) => one.ask("startOrt")));
+  await prepare(services);
   const base = await pss(all);
   await open(services);
   await Promise.all(services.map((service) => service.ask("run", fed, RUNS)));
@@ -63,15 +64,16 @@ if (import.meta.main) {
   const fed = { path, shape: [1, inputWidth] };
   const own = await measure(fed, {
     beside: [],
-    running: "services",
+    prepare: (services) => Promise.all(services.map((service) => service.ask("startOrt"))),
     async open(services) {
       for (const service of services) await service.ask("load", path); // a load takes twice the model
     },
   });
   using worker = new WorkerProcess(folder, "worker");
+  const small = addCase(folder.path);
   const shared = await measure(fed, {
     beside: [worker.child],
-    running: "beside",
+    prepare: () => worker.serve([small]), // a worker as it is with a model of two numbers
     async open(services) {
       await worker.serve([{ name: "weights", path }]);
       await Promise.all(services.map((service) => service.ask("connect", worker.socket, "weights")));

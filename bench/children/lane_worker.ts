@@ -9,7 +9,7 @@ import { answer } from "../support/child.ts";
 import { type Case, THREADS } from "../support/cases.ts";
 import { type Memory, memory, settledMemory } from "../support/memory.ts";
 
-let worker: ModelWorker;
+let worker: ModelWorker | undefined;
 
 await answer({
   pin: pinTo,
@@ -17,10 +17,12 @@ await answer({
   async startOrt(): Promise<void> {
     await startOrt();
   },
+  /** Serves, in place of what it served before. */
   async serve(options: WorkerOptions): Promise<void> {
+    await worker?.[Symbol.asyncDispose]();
     worker = await ModelWorker.serve(options);
   },
-  status: () => worker.status(),
+  status: () => worker!.status(),
   memory: (): Memory => memory(),
   settledMemory,
   /** Does for so many callers in this process what the worker does for clients. */

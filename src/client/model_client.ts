@@ -16,8 +16,6 @@ export interface ClientOptions {
   retry?: RetryOptions;
   /** For how long a request may take, in ms. Default: without an end. */
   timeoutMs?: number;
-  /** For services that want one; a worker on a unix socket does not. */
-  token?: string;
   /** Whether tensors go through shared memory. Default: `true`; where there is none, they go as bytes. */
   sharedMemory?: boolean;
   /** What the worker calls this client. Default: the name of the program. */
@@ -139,7 +137,7 @@ export class ModelClient implements AsyncDisposable {
   }
 }
 
-const KNOWN = ["retry", "timeoutMs", "token", "sharedMemory", "name"];
+const KNOWN = ["retry", "timeoutMs", "sharedMemory", "name"];
 
 function checkClientOptions(options: ClientOptions): void {
   if (typeof options !== "object" || options === null) {

@@ -150,7 +150,7 @@ export class WorkerLink {
     const connection = this.#connection, remote = this.#known.get(model.key);
     if (this.#closed) throw disposedError("the client");
     if (connection === undefined || connection.failure || remote === undefined) {
-      if (!this.#closed) this.describe(model).catch(() => {}); // so that the next one finds a connection
+      this.describe(model).catch(() => {}); // so that the next one finds a connection
       const why = connection?.failure?.message ?? "it was not connected yet";
       throw new WorkerError("WORKER_UNAVAILABLE", `There is no connection to the worker at ${this.socket}: ${why}`);
     }

@@ -23,7 +23,7 @@ export const PAGE = {
   doorbell: 0,
   /** Executors that sleep, or are about to. */
   asleep: 16,
-  /** Executors that look for requests: then nobody has to be woken. */
+  /** 1 while an executor looks for requests: then nobody has to be woken. */
   looking: 17,
   /** The core of the executor that was the last to look. */
   cpu: 18,
@@ -42,9 +42,8 @@ export const LANE = {
   draining: 4,
   /** Client: a bit for each slot with a request that nobody took yet. */
   pending: 16,
-  /** Client: 1 while it waits in `futex` for an answer; its core. */
+  /** Client: 1 while it waits in `futex` for an answer. */
   waiting: 32,
-  cpu: 33,
   /** 1 while a byte is on its way through the doorbell socket. */
   bell: 48,
 } as const;
@@ -57,7 +56,7 @@ export const HEAP_OFFSET: number = SLOTS_OFFSET + SLOTS * SLOT_BYTE_LENGTH;
 
 /** Positions in a slot, in words of 32 bits: the client's line, then the worker's. */
 export const SLOT = {
-  /** Counts the requests of this slot: written last. */
+  /** Counts the requests of this slot, from 1 on. */
   sequence: 0,
   model: 1,
   /** Of {@linkcode FLAG}. */
@@ -78,10 +77,10 @@ export const SLOT = {
   queueMs: 10,
   /** Changes when the room for the answer's description does, or what lies there. */
   layout: 11,
-  /** Counts the requests of the lane: those that are found at once are taken in this order. */
-  order: 13,
   /** Of the model's description, by which the request was made. */
   revision: 12,
+  /** Counts the requests of the lane: those that are found at once are taken in this order. */
+  order: 13,
   /** Equals `sequence` when the request is answered: written last. */
   answered: 16,
   /** Of {@linkcode ANSWER}. */

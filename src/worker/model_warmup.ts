@@ -8,22 +8,23 @@ import { coreOf, type InferenceSession } from "../session/inference_session.ts";
 import { MadeUpFeeds, whyNotFed } from "../weights/feeds.ts";
 import type { ExampleTensor } from "./executor/messages.ts";
 
-/** Runs a model once, on numbers that are made up: what the first run takes longer than the next ones, it takes now. */
+/**
+ * Runs a model once, on numbers that are made up: what the first run takes longer than the next ones, it takes now. A
+ * model that refuses such numbers, or cannot be fed with any, stays cold.
+ */
 export async function warmUp(
   session: InferenceSession,
   dimensions: Readonly<Record<string, number>>,
-): Promise<string | undefined> {
-  const odd = whyNotFed(session.inputs);
-  if (odd !== undefined) return odd;
+): Promise<void> {
+  if (whyNotFed(session.inputs) !== undefined) return;
   try {
     const core = coreOf(session);
     using feeds = await MadeUpFeeds.filled(session.inputs, { size: 1, dimensions, integers: 0 });
     const outputs = core.outputs.filter(({ fetchable }) => fetchable).map(({ name }) => name);
     const values = await rawRun({ session: core.pointer, inputs: feeds.values, outputs });
     for (const value of values) if (value !== null) ort().api.ReleaseValue(value);
-    return undefined;
-  } catch (error) {
-    return (error as Error).message; // the model may refuse such numbers, and work all the same
+  } catch {
+    // it may work with others all the same
   }
 }
 

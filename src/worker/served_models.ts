@@ -31,8 +31,6 @@ export class ServedEntry {
   batching: Batchability = { reason: "maxBatchSize is 1" };
   /** Why the last load failed, though an older one may serve. */
   problem: Error | undefined;
-  /** Why it could not be run on made-up numbers. */
-  coldReason: string | undefined;
   /** Of the file that is served, and of the one that was tried last. */
   fileState: string | undefined;
   loading: Promise<void> | undefined;
@@ -149,7 +147,7 @@ export class ServedModels {
     try {
       session = await registry.load(config.path, options);
       stateVariables(coreOf(session), config.state);
-      const coldReason = config.warmup ? await warmUp(session, config.dimensions) : undefined;
+      if (config.warmup) await warmUp(session, config.dimensions);
       const batching = await batchingOf(session, config), epoch = entry.epoch + 1;
       const description = describe(entry, session);
       const axes = "axes" in batching ? batching.axes : undefined;
@@ -161,7 +159,7 @@ export class ServedModels {
       );
       const before = entry.session;
       const done = { state: "ready", problem: undefined, loadedAt: Date.now(), readyAt: monotonicMs() } as const;
-      Object.assign(entry, { session, epoch, batching, coldReason, description, ...done });
+      Object.assign(entry, { session, epoch, batching, description, ...done });
       await before?.[Symbol.asyncDispose]();
     } catch (error) {
       await session?.[Symbol.asyncDispose]();

@@ -115,11 +115,6 @@ export class Intake {
     return this.#only;
   }
 
-  /** Puts a request at the end of its queue. */
-  enqueue({ queue, entry }: Taken): void {
-    this.#board.queues.push(queue, entry);
-  }
-
   /** The same of all clients, whether they have said so or not: one may have taken another's word back. */
   collectAll(now: number): Taken | undefined {
     const { clients } = this.#board, before = this.collect(now);
@@ -128,6 +123,11 @@ export class Intake {
       if (clients.isAlive(client)) this.#collectFrom(client, now);
     }
     return this.#only;
+  }
+
+  /** Puts a request at the end of its queue. */
+  enqueue({ queue, entry }: Taken): void {
+    this.#board.queues.push(queue, entry);
   }
 
   /** Answers what cannot be done. */

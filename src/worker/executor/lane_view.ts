@@ -2,6 +2,7 @@ import { ffi, type Pointer } from "../../../ffi/mod.ts";
 import { wakeWord } from "../../../ffi/futex.ts";
 import { libc } from "../../../ffi/libc.ts";
 import { offset } from "../../../ffi/native_memory.ts";
+import { type ErrorMessage, errorMessage } from "../../protocol/remote_error.ts";
 import type { BoardClient } from "../board/clients.ts";
 import {
   ANSWER,
@@ -91,11 +92,10 @@ export class LaneView {
   }
 
   /** Writes why a request failed into the room for its answer. Returns how many bytes that took. */
-  writeError(slot: number, error: { readonly name: string; readonly code: string; readonly message: string }): number {
+  #writeError(slot: number, { name, code, message }: ErrorMessage): number {
     const at = slotWord(slot), byteOffset = this.words[at + SLOT.answerOffset]!;
     const capacity = this.words[at + SLOT.answerCapacity]!;
     if (!this.contains(byteOffset, capacity)) return 0;
-    const { name, code, message } = error;
     let most = capacity - JSON.stringify({ name, code, message: "" }).length, bytes: Uint8Array;
     do {
       bytes = encoder.encode(JSON.stringify({ name, code, message: message.slice(0, Math.max(0, most)) }));
@@ -109,8 +109,7 @@ export class LaneView {
 
   /** Answers that a request failed. */
   fail(slot: number, sequence: number, executor: number, error: unknown): void {
-    const { name, code, message } = error as { name: string; code?: string; message: string };
-    const answerByteLength = this.writeError(slot, { name, code: code ?? "SYSTEM", message });
+    const answerByteLength = this.#writeError(slot, errorMessage(error));
     this.answer(slot, sequence, executor, ANSWER.failed, answerByteLength, 0, 0, 1);
   }
 }

@@ -57,7 +57,6 @@ export type ToExecutor =
     readonly isJoinable: boolean;
   }
   | { readonly kind: "unload"; readonly model: number; readonly epoch: number }
-  | { readonly kind: "turn" }
   | { readonly kind: "stop" };
 
 /** What an executor tells. */

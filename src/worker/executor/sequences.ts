@@ -1,5 +1,5 @@
 import { ffi, type Pointer } from "../../../ffi/mod.ts";
-import { NativeError, typeError } from "../../errors.ts";
+import { typeError, WorkerError } from "../../errors.ts";
 import type { Handle } from "../../handle.ts";
 import { Block } from "../../memory/block.ts";
 import { check } from "../../ort/status.ts";
@@ -79,9 +79,10 @@ export class Sequences implements Disposable {
       values: (Pointer | undefined)[] = [];
     try {
       const words = new BigUint64Array(block.buffer, 0, 2 * (ins + outs)).fill(0n);
-      plan.inputs.forEach(({ port, value }, i) =>
-        words.set([port.nameAddress], i) ?? words.set([value.address], ins + i)
-      );
+      plan.inputs.forEach(({ port, value }, i) => {
+        words[i] = port.nameAddress;
+        words[ins + i] = value.address;
+      });
       this.#variables.forEach(({ input }, i) => {
         words[plan.inputs.length + i] = input.nameAddress;
         words[ins + plan.inputs.length + i] = sequence.address(i);
@@ -123,7 +124,7 @@ export class Sequences implements Disposable {
       throw typeError("INVALID_ARGUMENT", `Cannot go on with sequence ${id}: it was not started, or is over`);
     }
     if (this.#sequences.size >= MOST_SEQUENCES) {
-      throw new NativeError("WORKER_BUSY", `Cannot start sequence ${id}: ${MOST_SEQUENCES} of this client are open`);
+      throw new WorkerError("WORKER_BUSY", `Cannot start sequence ${id}: ${MOST_SEQUENCES} of this client are open`);
     }
     const sequence = new Sequence(this.#variables);
     this.#sequences.set(id, sequence);
