@@ -23,7 +23,7 @@ export const onBun: boolean = "Bun" in globalThis;
 /** Starts a script under the runtime of these tests. */
 export function startScript(script: string, args: readonly string[] = [], options: ScriptOptions = {}): ChildProcess {
   const { cwd, env, permissions = ["-A"] } = options;
-  const runtime = onBun ? ["run"] : ["run", "--no-prompt", "--no-lock", ...permissions];
+  const runtime = onBun ? ["run"] : ["run", "--quiet", "--no-prompt", "--no-lock", ...permissions];
   return spawn(process.execPath, [...runtime, script, ...args], { cwd, env: { ...(env ?? process.env) } });
 }
 

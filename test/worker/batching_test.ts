@@ -129,7 +129,7 @@ describe("the queue", () => {
     await using served = await serve(place, { slow: { path } }, { executors: 1 });
     const { worker, client } = served, running = occupy(client, "slow"), order: string[] = [];
     await until(worker, ({ state }) => state === "busy");
-    const feeds = { x: floats(new Array(256).fill(1)), iterations: slowFeeds(1).iterations };
+    const feeds = { x: floats(new Array(256).fill(1)), iterations: slowFeeds(40).iterations };
     const names = ["low", "normal", "high"] as const, requests: Promise<unknown>[] = [];
     for (let i = 0; i < 3; i++) {
       for (const priority of names) {
