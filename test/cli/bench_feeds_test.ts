@@ -1,12 +1,15 @@
 import assert from "node:assert/strict";
-import { describe, it } from "node:test";
+import { after, describe, it } from "node:test";
 import { MadeFeeds } from "../../src/cli/bench/feeds.ts";
 import type { ValueInfo } from "../../src/ort/type_info.ts";
 import * as models from "../support/models.ts";
 import type { ModelDtype } from "../support/models.ts";
+import { SharedMemoryAllocator } from "../../src/tensor/shared_memory_allocator.ts";
 import { open } from "../support/sessions.ts";
 
 const input = (dtype: string, shape: ValueInfo["shape"]): ValueInfo[] => [{ name: "x", kind: "tensor", dtype, shape }];
+
+after(() => SharedMemoryAllocator.default[Symbol.dispose]());
 
 describe("feeds that are made up", () => {
   it("are what models of each dtype run with, from each storage", async () => {
