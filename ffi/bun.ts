@@ -90,6 +90,9 @@ async function openStream(fd: number, events: StreamEvents): Promise<Stream> {
       waiting.push(bytes);
       return waiting.length === 1 && send(socket);
     },
+    get unsentBytes() {
+      return waiting.reduce((sum, { length }) => sum + length, 0);
+    },
     close: () => socket.terminate(),
     ref: () => socket.ref(),
     unref: () => socket.unref(),

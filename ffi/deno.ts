@@ -46,6 +46,9 @@ export const ffi: Ffi = {
     socket.unref();
     return Promise.resolve({
       write: (bytes) => socket.write(bytes),
+      get unsentBytes() {
+        return socket.writableLength;
+      },
       close: () => void socket.destroy(),
       ref: () => void socket.ref(),
       unref: () => void socket.unref(),

@@ -72,6 +72,8 @@ export interface StreamEvents {
 export interface Stream {
   /** Sends bytes, which must not change any more, in order. Whether none are waiting to be sent. */
   write(bytes: Uint8Array<ArrayBuffer>): boolean;
+  /** Bytes that were written and not sent yet. */
+  readonly unsentBytes: number;
   /** Closes it at once. Harmless when repeated. */
   close(): void;
   /** Keeps the event loop alive. */

@@ -16,7 +16,7 @@ import { LANE_BYTE_LENGTH, PAGE_BYTE_LENGTH } from "../protocol/lane_layout.ts";
 import { diedError, PeerStream } from "../protocol/peer_stream.ts";
 import { remoteError } from "../protocol/remote_error.ts";
 import { Turns } from "../protocol/turns.ts";
-import { timeLimit } from "./time_limit.ts";
+import { timeLimit } from "../protocol/time_limit.ts";
 
 /** How long to wait before a socket is tried again that too many connect to, in ms. */
 const CROWDED_MS = 5;
@@ -86,6 +86,7 @@ export class WorkerConnection {
       const greeting = await greet(fd, options, deadline);
       received = greeting.fds;
       const memory = greeting.welcome.hasLane ? mapLane(received) : undefined;
+      received = []; // they have owners
       const connection = new WorkerConnection(fd, greeting.welcome, memory);
       await connection.#start(memory?.bell);
       return connection;
@@ -116,12 +117,12 @@ export class WorkerConnection {
   async infer(body: Uint8Array, { signal, timeoutMs }: CallOptions): Promise<Uint8Array<ArrayBuffer>> {
     const request = (stop?: AbortSignal): Promise<Frame> =>
       this.#request((id) => encodeFrame(FRAME.infer, id, body), stop);
-    while (this.#inferences >= MOST_INFERENCES && !this.#failure) await this.#turns.wait(signal);
+    using limit = timeoutMs === undefined ? undefined : timeLimit(timeoutMs, signal);
+    const stop = limit?.signal ?? signal;
+    while (this.#inferences >= MOST_INFERENCES && !this.#failure) await this.#turns.wait(stop);
     this.#inferences++;
     try {
-      if (timeoutMs === undefined) return (await request(signal)).body;
-      using limit = timeLimit(timeoutMs, signal);
-      return (await request(limit.signal)).body;
+      return (await request(stop)).body;
     } finally {
       this.#inferences--;
       this.#turns.pass();

@@ -8,7 +8,7 @@ import { BlockingConnection } from "./blocking_connection.ts";
 import { BytesCall } from "./bytes_call.ts";
 import { neverRan } from "../protocol/never_ran.ts";
 import { type Retry, retrying } from "./retry.ts";
-import { timeLimit } from "./time_limit.ts";
+import { timeLimit } from "../protocol/time_limit.ts";
 import { type ConnectionOptions, WorkerConnection } from "./worker_connection.ts";
 
 /** Mistakes that may be due to a model's inputs and outputs having changed. */
@@ -95,9 +95,13 @@ export class WorkerLink {
     const isLimited = options?.timeoutMs === undefined && timeoutMs !== Infinity;
     const given = isLimited ? { ...options, timeoutMs } : options, { caller } = connection;
     const running = caller ? caller.run(remote, feeds, given) : inferBytes(connection, remote, feeds, given ?? {});
-    return running.catch((error) => { // it was the quick way, which is enough as a rule
-      if (!this.#mayHelp(error, options)) throw error;
-      return this.#runWhole(model, feeds, options ?? {});
+    return running.catch(async (error) => { // it was the quick way, which is enough as a rule
+      const { code } = error as { code?: unknown };
+      const mayHelp = MAY_BE_CHANGED.includes(code)
+        ? await this.#hasChanged(connection, model)
+        : this.#mayHelp(error, options);
+      if (!mayHelp || this.#closed) throw error;
+      return await this.#runWhole(model, feeds, options ?? {});
     });
   }
 
@@ -117,7 +121,7 @@ export class WorkerLink {
   /** Whether it may help to send a request again that failed so. */
   #mayHelp(error: unknown, options: CallOptions | undefined): boolean {
     const { code } = error as { code?: unknown };
-    if (MAY_BE_CHANGED.includes(code) || code === "WORKER_UNAVAILABLE") return true; // another may have taken its place
+    if (code === "WORKER_UNAVAILABLE") return true; // another may have taken its place
     const { retry } = this.#options, isIdempotent = options?.idempotent ?? retry.idempotent;
     const isDied = error instanceof WorkerError && error.code === "WORKER_DIED" && isIdempotent;
     return (retry.attempts > 0 && (neverRan(error) || isDied));

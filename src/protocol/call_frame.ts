@@ -65,13 +65,18 @@ export class CallFrame {
     return this.#outputs;
   }
 
+  /** Regions that the worker has to open for it. */
+  get regions(): string[] {
+    return [...this.#inputs, ...this.#outputs].flatMap(({ shared }) => shared?.held.region.name ?? []);
+  }
+
   /** Whether the outputs' tensors were given. */
   get isGiven(): boolean {
     return this.#isGiven;
   }
 
   /** Whether a request of these feeds and options is laid out as the last one was, but for the bytes. */
-  matches(feeds: Feeds, options: CallOptions | undefined): boolean {
+  matches(feeds: Feeds, options: CallOptions | undefined, isReachable: Reachable): boolean {
     const isOfItsOwn = options?.sequence !== undefined || this.#stream !== undefined;
     if (
       isOfItsOwn || this.#hasFresh || options?.outputStorage === "shared" || typeof feeds !== "object" || feeds === null
@@ -84,11 +89,12 @@ export class CallFrame {
       if (!equalShapes(shapeOf(tensor), input.shape)) return false;
       const storage = storageOf(tensor);
       if (storage !== input.shared && (input.shared !== undefined || storage.kind !== "heap")) return false;
+      if (input.shared !== undefined && !isReachable(input.shared.held.region.name)) return false;
     }
-    return count > 0 && count === this.#inputs.length && this.#wantsSame(options?.outputs);
+    return count > 0 && count === this.#inputs.length && this.#wantsSame(options?.outputs, isReachable);
   }
 
-  #wantsSame(wanted: CallOptions["outputs"]): boolean {
+  #wantsSame(wanted: CallOptions["outputs"], isReachable: Reachable): boolean {
     const outputs = this.#outputs, isGiven = this.#isGiven;
     if (wanted === undefined) return !isGiven && outputs.length === this.model.fetchable;
     if (Array.isArray(wanted)) {
@@ -98,6 +104,7 @@ export class CallFrame {
     for (const name in wanted) {
       const output = outputs[count++];
       if (output?.port.name !== name || output.target !== (wanted as Record<string, Tensor>)[name]) return false;
+      if (output.shared !== undefined && !isReachable(output.shared.held.region.name)) return false;
     }
     return isGiven && count === outputs.length;
   }

@@ -2,6 +2,7 @@ import { WorkerError } from "../errors.ts";
 import type { Feeds } from "../session/run_options.ts";
 import { CallFrame } from "./call_frame.ts";
 import type { CallOptions } from "./call_options.ts";
+import type { Reachable } from "./call_parts.ts";
 import type { ClientLane } from "./client_lane.ts";
 import { SLOTS } from "./lane_layout.ts";
 import type { RemoteModel } from "./remote_model.ts";
@@ -23,13 +24,18 @@ export class FramePool {
   }
 
   /** An idle frame that is laid out for such a request. */
-  find(model: RemoteModel, feeds: Feeds, options: CallOptions | undefined): CallFrame | undefined {
+  find(
+    model: RemoteModel,
+    feeds: Feeds,
+    options: CallOptions | undefined,
+    isReachable: Reachable,
+  ): CallFrame | undefined {
     const idle = this.#idle;
     for (let i = idle.length - 1, tries = 0; i >= 0 && tries < MOST_TRIES; i--) {
       const frame = idle[i]!;
       if (frame.model !== model) continue;
       tries++;
-      if (!frame.matches(feeds, options)) continue;
+      if (!frame.matches(feeds, options, isReachable)) continue;
       if (i === idle.length - 1) idle.pop();
       else idle.splice(i, 1);
       this.#idleBytes -= frame.heldBytes;

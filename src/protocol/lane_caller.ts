@@ -12,6 +12,7 @@ import { ANSWER, FLAG, SLOT, SLOTS } from "./lane_layout.ts";
 import { remoteError } from "./remote_error.ts";
 import { notRunError } from "./never_ran.ts";
 import type { RemoteModel } from "./remote_model.ts";
+import { timeLimit } from "./time_limit.ts";
 import { Turns } from "./turns.ts";
 
 /** Requests in flight that the event loop waits for; one slot is left for a synchronous one. */
@@ -79,11 +80,11 @@ export class LaneCaller {
     if (options !== undefined) checkCallOptions(options);
     options?.signal?.throwIfAborted();
     const deadline = options?.timeoutMs === undefined ? Infinity : performance.now() + options.timeoutMs;
-    while (this.#waiting.size >= MOST_WAITING && this.#failure === undefined) await this.#turns.wait(options?.signal);
+    if (this.#waiting.size >= MOST_WAITING) await this.#awaitTurn(options);
     let found: CallFrame | undefined, frame: CallFrame;
     try {
       this.#checkOpen();
-      found = this.#frames.find(model, feeds, options);
+      found = this.#frames.find(model, feeds, options, this.#isReachable);
       frame = found ?? this.#makeFrame(model);
     } catch (error) {
       this.#turns.pass();
@@ -104,7 +105,7 @@ export class LaneCaller {
           if (this.#failure) throw this.#failure;
         }
         isAsked = false;
-        const tensors = this.#conclude(frame, feeds, options);
+        const tensors = this.#conclude(frame, options);
         if (tensors !== undefined) return tensors;
         isLaidOut = false;
       }
@@ -117,7 +118,7 @@ export class LaneCaller {
   runSync(model: RemoteModel, feeds: Feeds, options: CallSyncOptions | undefined, timeoutMs: number): Tensors {
     if (options !== undefined) checkCallOptions(options);
     this.#checkOpen();
-    const found = this.#frames.find(model, feeds, options), frame = found ?? this.#makeFrame(model);
+    const found = this.#frames.find(model, feeds, options, this.#isReachable), frame = found ?? this.#makeFrame(model);
     let isAsked = false, isLaidOut = found !== undefined;
     try {
       for (;;) {
@@ -131,7 +132,7 @@ export class LaneCaller {
           this.#awaitAnswer(frame, timeoutMs);
         }
         isAsked = false;
-        const tensors = this.#conclude(frame, feeds, options);
+        const tensors = this.#conclude(frame, options);
         if (tensors !== undefined) return tensors;
         isLaidOut = false;
       }
@@ -238,28 +239,31 @@ export class LaneCaller {
   }
 
   /** Makes tensors of an answer; `undefined` where the request has to be laid out and sent again, which did not run. */
-  #conclude(frame: CallFrame, feeds: Feeds, options: CallOptions | undefined): Tensors | undefined {
+  #conclude(frame: CallFrame, options: CallOptions | undefined): Tensors | undefined {
     const { index } = frame.model.description, runMs = frame.word(SLOT.runMicros) / 1000;
     this.#runMs[index] = (this.#runMs[index] ?? runMs) * 0.9 + runMs * 0.1;
     if (frame.word(SLOT.status) === ANSWER.done) {
       return collectOutputs(frame, readOutputs(frame), options?.outputStorage ?? "heap");
     }
     const error = remoteError(decodeJson(frame.answer()));
-    if (UNREACHABLE.includes((error as { code?: unknown }).code) && this.#noteUnreachable(feeds, options)) {
+    if (UNREACHABLE.includes((error as { code?: unknown }).code) && this.#noteUnreachable(frame)) {
       frame.finish();
       return undefined;
     }
     throw error;
   }
 
-  /** Notes that the worker cannot open the regions of these tensors: they are copied from here on. Whether there are any. */
-  #noteUnreachable(feeds: Feeds, options: CallOptions | undefined): boolean {
-    const before = this.#unreachable.size, wanted = options?.outputs;
-    const given = wanted === undefined || Array.isArray(wanted) ? [] : Object.values(wanted);
-    for (const tensor of [...Object.values(feeds), ...given]) {
-      if (tensor.storage === "shared") this.#unreachable.add(tensor.ref.region);
-    }
-    return this.#unreachable.size > before;
+  /** Notes that the worker cannot open a request's regions: their tensors are copied from here on. Whether there are any. */
+  #noteUnreachable({ regions }: CallFrame): boolean {
+    for (const region of regions) this.#unreachable.add(region);
+    return regions.length > 0;
+  }
+
+  /** Waits until another request is over. @throws the signal's reason; WORKER_TIMEOUT */
+  async #awaitTurn(options: CallOptions | undefined): Promise<void> {
+    using limit = options?.timeoutMs === undefined ? undefined : timeLimit(options.timeoutMs, options.signal);
+    const signal = limit?.signal ?? options?.signal;
+    while (this.#waiting.size >= MOST_WAITING && this.#failure === undefined) await this.#turns.wait(signal);
   }
 
   #makeFrame(model: RemoteModel): CallFrame {

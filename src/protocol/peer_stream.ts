@@ -19,8 +19,8 @@ export class PeerStream {
   readonly #events: PeerEvents;
   readonly #reader = new FrameReader();
   #stream: Stream | undefined;
-  #unsentBytes = 0;
-  #stalled: ReturnType<typeof setTimeout> | undefined;
+  #writtenBytes = 0;
+  #timer: ReturnType<typeof setTimeout> | undefined;
   #reason: Error | undefined;
   #closed = false;
 
@@ -53,11 +53,22 @@ export class PeerStream {
 
   /** Sends a frame's bytes. An end that does not read them is closed. */
   send(bytes: Uint8Array<ArrayBuffer>): void {
-    if (this.#closed || this.#stream!.write(bytes)) return;
-    this.#unsentBytes += bytes.length;
-    this.#stalled ??= setTimeout(() => this.close(violation(`it read nothing for ${STALLED_MS} ms`)), STALLED_MS)
-      .unref();
-    if (this.#unsentBytes > MOST_UNSENT_BYTES) this.close(violation(`it did not read ${this.#unsentBytes} bytes`));
+    if (this.#closed) return;
+    this.#writtenBytes += bytes.length;
+    if (this.#stream!.write(bytes)) return;
+    const { unsentBytes } = this.#stream!;
+    if (unsentBytes > MOST_UNSENT_BYTES) return this.close(violation(`it did not read ${unsentBytes} bytes`));
+    this.#timer ??= setTimeout(() => this.#checkProgress(this.#sentBytes), STALLED_MS).unref();
+  }
+
+  get #sentBytes(): number {
+    return this.#writtenBytes - this.#stream!.unsentBytes;
+  }
+
+  #checkProgress(before: number): void {
+    const sent = this.#sentBytes;
+    if (sent === before) return this.close(violation(`it read nothing for ${STALLED_MS} ms`));
+    this.#timer = setTimeout(() => this.#checkProgress(sent), STALLED_MS).unref();
   }
 
   /** Closes it. Harmless when repeated. */
@@ -76,15 +87,14 @@ export class PeerStream {
   }
 
   #drained(): void {
-    this.#unsentBytes = 0;
-    clearTimeout(this.#stalled);
-    this.#stalled = undefined;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
   }
 
   #ended(): void {
     if (this.#closed) return;
     this.#closed = true;
-    clearTimeout(this.#stalled);
+    clearTimeout(this.#timer);
     this.#events.closed(this.#reason);
   }
 }

@@ -201,7 +201,11 @@ export class Connection {
     const entry = models.find(String(model), version as string | undefined);
     const remote = new RemoteModel(await models.describe(entry));
     if (this.#isOver) throw diedError();
-    const { caller } = await (this.#local ??= openLocalLane(lanes, page.address));
+    this.#local ??= openLocalLane(lanes, page.address).catch((error) => {
+      this.#local = undefined; // the next one may find a place
+      throw error;
+    });
+    const { caller } = await this.#local;
     const { timeoutMs, priority, sequence } = (options ?? {}) as CallOptions;
     const wanted = { outputs: outputs as string[] | undefined, timeoutMs, priority, sequence, signal };
     const given = Object.fromEntries(Object.entries(wanted).filter(([, value]) => value !== undefined)) as CallOptions;
@@ -214,8 +218,8 @@ export class Connection {
     this.#isOver = true;
     for (const controller of this.#inferences.values()) controller.abort();
     this.#lane?.bell[Symbol.dispose]();
-    void this.#lane?.close();
-    void this.#local?.then((local) => local[Symbol.asyncDispose]());
+    this.#lane?.close().catch(() => {}); // of a worker that failed
+    this.#local?.then((local) => local[Symbol.asyncDispose]()).catch(() => {});
     this.#closed();
   }
 }

@@ -121,6 +121,11 @@ export class Executors {
     const stopped = this.#all((message) => message.kind === "stopped");
     this.tell({ kind: "stop" });
     await stopped;
+    this.terminate();
+  }
+
+  /** Ends them at once, whatever they do: what they use must stay. */
+  terminate(): void {
     for (const thread of this.#threads) thread.terminate();
   }
 

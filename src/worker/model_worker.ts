@@ -65,6 +65,8 @@ export class ModelWorker implements AsyncDisposable {
   readonly #connections: Set<Connection> = new Set();
   readonly #accepting: Promise<void>;
   readonly #resources: AsyncDisposableStack;
+  readonly #executors: Executors;
+  #hasFailed = false;
   /** Resolves if one of its threads fails: then it serves no more, and its process should end. */
   readonly failed: Promise<WorkerError>;
   #drained: Promise<void> | undefined;
@@ -87,6 +89,7 @@ export class ModelWorker implements AsyncDisposable {
     this.#claim = claim;
     this.#models = models;
     this.#resources = resources;
+    this.#executors = executors;
     this.#service = {
       lanes,
       models,
@@ -195,6 +198,7 @@ export class ModelWorker implements AsyncDisposable {
 
   /** Serves nobody any more: what the failed thread had taken fails with the connections. */
   #fail(): void {
+    this.#hasFailed = true;
     this.#sources.state = "draining";
     this.#drained ??= Promise.resolve();
     shutDown(this.#claim.fd);
@@ -204,7 +208,9 @@ export class ModelWorker implements AsyncDisposable {
   async #close(): Promise<void> {
     await this.drain();
     for (const connection of [...this.#connections]) connection.close();
-    await this.#resources[Symbol.asyncDispose]();
+    if (!this.#hasFailed) return await this.#resources[Symbol.asyncDispose]();
+    this.#executors.terminate(); // they may be in the middle of anything: their memory stays
+    this.#claim[Symbol.dispose]();
   }
 }
 

@@ -51,9 +51,14 @@ export class Board {
     unlock(this.#mutex);
   }
 
-  /** Notes that an executor falls asleep, or has woken. Returns how many sleep. */
-  noteAsleep(change: 1 | -1): number {
-    return Atomics.add(this.#u32, HEAD.asleep, change) + change;
+  /** How many executors sleep. */
+  get asleep(): number {
+    return Atomics.load(this.#u32, HEAD.asleep);
+  }
+
+  /** Notes that an executor falls asleep, or has woken. */
+  noteAsleep(change: 1 | -1): void {
+    Atomics.add(this.#u32, HEAD.asleep, change);
   }
 
   /** How many messages executors were sent, or are about to be. */

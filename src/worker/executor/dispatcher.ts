@@ -97,7 +97,7 @@ export class Dispatcher {
   /** What waits beside what this executor took is for others, so many of them. */
   #wakeOthers(count: number): void {
     this.#intake.calledOthers = false;
-    if (Atomics.load(this.#intake.page, PAGE.asleep) === 0) return;
+    if (this.#board.asleep === 0) return;
     Atomics.add(this.#intake.page, PAGE.doorbell, 1);
     wakeWord(this.#doorbell, count);
   }
@@ -206,12 +206,21 @@ export class Dispatcher {
     if (page[PAGE.cpu] !== cpu) page[PAGE.cpu] = cpu; // a line that clients read, and that stays theirs where it can
     if (mayLook && this.#mayLook() && this.#look(control)) return;
     this.lookAway();
-    Atomics.store(page, PAGE.asleep, this.#board.noteAsleep(1)); // not counted where clients can write
+    this.#noteAsleep(1);
     if (!this.#intake.isCalled && this.#board.control === control) {
       waitForWord(this.#doorbell, bell >>> 0, this.#wakeIn);
     }
-    Atomics.store(page, PAGE.asleep, this.#board.noteAsleep(-1));
+    this.#noteAsleep(-1);
     this.now = 0;
+  }
+
+  /** Counted where clients cannot write, and told on their page as it is in the end. */
+  #noteAsleep(change: 1 | -1): void {
+    this.#board.noteAsleep(change);
+    for (let told = -1; told !== this.#board.asleep;) {
+      told = this.#board.asleep;
+      Atomics.store(this.#intake.page, PAGE.asleep, told);
+    }
   }
 
   /** Says that this executor looks for requests no more, if it did: from here on clients wake somebody. */

@@ -173,11 +173,14 @@ export class Intake {
     const at = slotWord(slot), { queues } = this.#board, sequence = words[at + SLOT.sequence]!;
     if (sequence === words[at + SLOT.answered] || !queues.take(client, slot)) return;
     const model = words[at + SLOT.model]!, settings = this.#settings[model];
-    const waits = Math.min(words[at + SLOT.queueMs]! || Infinity, settings?.queueTimeoutMs ?? Infinity);
+    const isCollection = (words[at + SLOT.flags]! & FLAG.collect) !== 0; // what ran must not be refused
+    const waits = isCollection
+      ? Infinity
+      : Math.min(words[at + SLOT.queueMs]! || Infinity, settings?.queueTimeoutMs ?? Infinity);
     const entry = { client, slot, model, sequence, arrivedAt: now, waitsUntil: now + waits };
     if (settings === undefined) {
       this.#refused.push([entry, new WorkerError("UNKNOWN_MODEL", `There is no model ${model} here`)]);
-    } else if (queues.queued(model) >= settings.maxQueueSize) {
+    } else if (!isCollection && queues.queued(model) >= settings.maxQueueSize) {
       const message = `The model's queue is full: ${settings.maxQueueSize} requests wait`;
       this.#refused.push([entry, new WorkerError("WORKER_BUSY", message)]);
     } else {

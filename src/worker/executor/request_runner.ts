@@ -110,20 +110,19 @@ export class RequestRunner implements Disposable {
     const { client, slot, sequence } = entry;
     try {
       const lane = this.#intake.lane(client), at = slotWord(slot);
-      if (lane.words[at + SLOT.cancelled] === sequence) throw new WorkerError("WORKER_TIMEOUT", "It was given up");
       if (model === undefined) throw new WorkerError("UNKNOWN_MODEL", `There is no model ${number} here`);
+      if ((lane.words[at + SLOT.flags]! & FLAG.collect) !== 0) {
+        this.#collect(number, model, entry, lane);
+        return undefined;
+      }
+      if (lane.words[at + SLOT.cancelled] === sequence) throw new WorkerError("WORKER_TIMEOUT", "It was given up");
       if (lane.words[at + SLOT.revision] !== model.settings.revision) {
-        throw new NativeError(
-          "MODEL_CHANGED",
-          "The model's inputs or outputs have changed since the client asked for them",
-        );
+        const message = "The model's inputs or outputs have changed since the client asked for them";
+        throw new NativeError("MODEL_CHANGED", message);
       }
-      if ((lane.words[at + SLOT.flags]! & FLAG.collect) === 0) {
-        const plan = model.plan(client, lane, slot);
-        plan.begin();
-        return { entry, lane, plan };
-      }
-      this.#collect(number, model, entry, lane);
+      const plan = model.plan(client, lane, slot);
+      plan.begin();
+      return { entry, lane, plan };
     } catch (error) {
       this.#fail(number, entry, error);
     }
@@ -220,22 +219,23 @@ export class RequestRunner implements Disposable {
   /** Brings results that were kept to where the client has made room by now. */
   #collect(number: number, model: ServedModel, entry: Entry, lane: LaneView): void {
     const { client, slot } = entry, place = client * SLOTS + slot, kept = this.#kept.get(place);
+    this.#kept.delete(place);
     if (kept === undefined || kept.generation !== lane.generation) {
       throw new WorkerError("WORKER_PROTOCOL", "There are no results to collect");
     }
-    const plan = model.plan(client, lane, slot);
-    if (plan.outputKey !== kept.of) throw violation("a collection of other outputs than were computed");
-    plan.begin();
+    let plan: Plan | undefined;
     try {
+      plan = model.plan(client, lane, slot);
+      if (plan.outputKey !== kept.of) throw violation("a collection of other outputs than were computed");
+      plan.begin();
       const answer = deliver(lane, slot, plan, kept.computed);
       if (answer.status === ANSWER.kept) {
         throw new WorkerError("WORKER_PROTOCOL", "There is still no room for the results");
       }
       this.#answer(number, { entry, lane, plan }, answer, 0, 1);
     } finally {
-      plan.end();
+      plan?.end();
       kept[Symbol.dispose]();
-      this.#kept.delete(place);
     }
   }
 

@@ -143,6 +143,10 @@ export class Sequences implements Disposable {
 
 /** Resolves the names of state. @throws {TypeError} INVALID_ARGUMENT */
 export function stateVariables(core: SessionCore, state: Readonly<Record<string, string>>): StateVariable[] {
+  const outputs = Object.values(state), twice = outputs.find((name, i) => outputs.indexOf(name) !== i);
+  if (twice !== undefined) {
+    throw typeError("INVALID_ARGUMENT", `Cannot keep output "${twice}" as the state of two inputs`);
+  }
   return Object.entries(state).map(([inputName, outputName]) => {
     const input = core.inputs.find(({ name }) => name === inputName);
     const output = core.outputs.find(({ name }) => name === outputName);
