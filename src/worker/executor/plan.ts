@@ -8,16 +8,22 @@ import { pointerIn, scratch } from "../../ort/scratch.ts";
 import { check } from "../../ort/status.ts";
 import { createTensorValue } from "../../ort/value.ts";
 import { PLACE, type RequestDescription } from "../../protocol/description.ts";
-import { ExpectedExtents } from "../../session/expected_extents.ts";
+import { ExpectedExtents, type Extent } from "../../session/expected_extents.ts";
 import type { Port } from "../../session/port.ts";
 import type { SessionCore } from "../../session/session_core.ts";
 import type { Delivery } from "./answer.ts";
 import type { LaneView } from "./lane_view.ts";
-import { planInput, type PlannedInput } from "./planned_input.ts";
+import { FLOATS, planInput, type PlannedInput } from "./planned_input.ts";
 import { type PlannedOutput, planOutput } from "./planned_output.ts";
 import type { RegionPart } from "./region_part.ts";
 import type { Delivered } from "./single.ts";
 import { releaseValue, valueHandle } from "./value_handle.ts";
+
+/** An output that C writes at its place. */
+export interface Target {
+  readonly value: Handle;
+  readonly extent: Extent;
+}
 
 /**
  * A request, checked and laid out for C. It is made of a private copy of what the client wrote, and holds as long as the
@@ -40,8 +46,8 @@ export class Plan implements Disposable {
   readonly outputValues: Pointer;
   /** `OrtValue *` that come out; 0 where onnxruntime makes one. */
   readonly slots: BigUint64Array;
-  /** Values over the places of outputs, by position. */
-  readonly targets: (Handle | undefined)[] = [];
+  /** By position, what C writes at the place of an output. */
+  readonly targets: (Target | undefined)[] = [];
   /** Whether C writes all outputs at their places, and the slots say where. */
   isInPlace = false;
   /** By position, where outputs go that C does not write there. */
@@ -54,13 +60,14 @@ export class Plan implements Disposable {
   #binding: Handle | undefined;
   #runs = 0;
   #holds = false;
+  readonly #inPlace: boolean;
   readonly #copies: readonly (() => void)[];
   readonly #block: Block;
   readonly #regions: readonly RegionPart[];
 
   /**
    * @param omitted inputs that are not fed, as the worker keeps them
-   * @param inPlace whether floats may be read where the client can write
+   * @param inPlace whether floats may be read and written where the client can write
    * @throws {TypeError | RangeError | ReferenceError | NativeError} for what cannot be run
    */
   constructor(
@@ -71,6 +78,7 @@ export class Plan implements Disposable {
   ) {
     this.core = core;
     this.request = request;
+    this.#inPlace = inPlace;
     const inputs: PlannedInput[] = [];
     this.inputs = inputs;
     try {
@@ -78,11 +86,12 @@ export class Plan implements Disposable {
       for (const tensor of request.inputs) inputs.push(planInput(core, lane, tensor, { isFed, inPlace }));
       this.#checkNames(omitted);
       this.outputs = request.outputs.map((tensor) => planOutput(core, lane, tensor));
+      if (this.outputs.length === 0) throw typeError("INVALID_ARGUMENT", "Cannot run: no output to compute is named");
+      this.outputs.forEach((output, position) => this.targets[position] = this.#target(lane, output));
     } catch (error) {
-      this.#releaseInputs();
+      this.#releaseValues();
       throw error;
     }
-    if (this.outputs.length === 0) throw typeError("INVALID_ARGUMENT", "Cannot run: no output to compute is named");
     this.outputKey = `${core.id}>${this.outputs.map(({ index }) => index).join()}`;
     this.#regions = [...inputs, ...this.outputs].flatMap(({ part }) => part ?? []);
     this.signature = inputs.map(({ port, shape }) => `${port.name}:${shape.join("x")}`).join() + ">" +
@@ -102,7 +111,6 @@ export class Plan implements Disposable {
     this.outputNames = at(2 * ins);
     this.outputValues = at(2 * ins + outs);
     this.slots = words.subarray(2 * ins + outs);
-    this.outputs.forEach((output, position) => this.targets[position] = this.#target(lane, output));
   }
 
   /** Takes hold of the shared memory that is read and written, and copies what must be. @throws {ReferenceError} STALE_REFERENCE */
@@ -155,7 +163,7 @@ export class Plan implements Disposable {
       check(api.BindInput(binding, cstring(port.name), value.pointer), "bind an input");
     }
     this.outputs.forEach(({ port }, i) => {
-      check(api.BindOutput(binding, cstring(port.name), this.targets[i]!.pointer), "bind an output");
+      check(api.BindOutput(binding, cstring(port.name), this.targets[i]!.value.pointer), "bind an output");
     });
     return handle;
   }
@@ -173,7 +181,7 @@ export class Plan implements Disposable {
   }
 
   /** Makes the value over an output's place, of the shape that it is expected to have. */
-  expectTarget(lane: LaneView, position: number): Handle | undefined {
+  expectTarget(lane: LaneView, position: number): Target | undefined {
     const output = this.outputs[position]!;
     return this.targets[position] ??= this.#target(lane, output);
   }
@@ -191,27 +199,33 @@ export class Plan implements Disposable {
     }
   }
 
-  #target(lane: LaneView, { port, index, target, part }: PlannedOutput): Handle | undefined {
+  /** C may read again what it wrote for another node: memory of the client only holds what may change meanwhile. */
+  #target(lane: LaneView, { port, index, target, part }: PlannedOutput): Target | undefined {
+    const { elementType } = port;
+    if (!this.#inPlace || !FLOATS.includes(elementType)) return undefined;
     if (part !== undefined) {
-      return valueHandle(createTensorValue(part.pointer, target.byteLength, target.shape, port.elementType));
+      const { shape, byteLength } = target;
+      const value = valueHandle(createTensorValue(part.pointer, byteLength, shape, elementType));
+      return { value, extent: { shape, byteLength } };
     }
     const extent = port.fixed ?? this.expected.of(index);
     if (extent === undefined || target.place !== PLACE.lane || extent.byteLength > target.byteLength) return undefined;
-    const { shape, byteLength } = extent;
-    return valueHandle(createTensorValue(lane.at(target.byteOffset), byteLength, shape, port.elementType));
+    const pointer = lane.at(target.byteOffset);
+    const value = valueHandle(createTensorValue(pointer, extent.byteLength, extent.shape, elementType));
+    return { value, extent };
   }
 
-  #releaseInputs(): void {
+  #releaseValues(): void {
     for (const { value, block } of this.inputs) {
       releaseValue(value);
       block?.dispose();
     }
+    for (const target of this.targets.splice(0)) releaseValue(target?.value);
   }
 
   [Symbol.dispose](): void {
     this.unbind();
-    this.#releaseInputs();
-    this.targets.splice(0).forEach(releaseValue);
+    this.#releaseValues();
     this.#block.dispose();
   }
 }

@@ -17,7 +17,7 @@ import { valueHandle } from "./value_handle.ts";
 /** Floats up to so many bytes may be parameters, which C reads more than once. */
 const PARAMETER_BYTES = 256;
 /** ONNX's numbers of what C computes with and never takes for an index: float32, float16, float64, bfloat16. */
-const FLOATS: readonly number[] = [1, 10, 11, 16];
+export const FLOATS: readonly number[] = [1, 10, 11, 16];
 
 /** An input of a plan. */
 export interface PlannedInput {

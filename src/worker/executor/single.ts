@@ -6,7 +6,7 @@ import { refusesShape } from "../../session/expected_extents.ts";
 import { matchesShape } from "../../session/port.ts";
 import { type ComputedOutput, deliver, readOutput } from "./answer.ts";
 import type { LaneView } from "./lane_view.ts";
-import type { Plan } from "./plan.ts";
+import type { Plan, Target } from "./plan.ts";
 import type { PlannedOutput } from "./planned_output.ts";
 import { releaseValue } from "./value_handle.ts";
 
@@ -25,12 +25,11 @@ export interface Delivered {
 }
 
 /** What an output is that C wrote at its place. */
-function inPlace({ port, index, target, part }: PlannedOutput, plan: Plan): ComputedOutput {
-  const { elementType } = port;
-  if (part !== undefined) return { elementType, shape: target.shape, byteLength: target.byteLength, write: undefined };
-  const { shape, byteLength } = (port.fixed ?? plan.expected.of(index))!;
-  return { elementType, shape, byteLength, write: undefined };
-}
+const written = ({ port }: PlannedOutput, { extent }: Target): ComputedOutput => ({
+  elementType: port.elementType,
+  ...extent,
+  write: undefined,
+});
 
 /** Runs one request. The caller has begun the plan, and ends it. @throws {OrtError} and as `readOutput` */
 export function runSingle(lane: LaneView, slot: number, plan: Plan, runOptions: Pointer): Delivered {
@@ -44,12 +43,15 @@ export function runSingle(lane: LaneView, slot: number, plan: Plan, runOptions: 
     }
     check(status, "run the model");
   }
-  if (!plan.isInPlace) return collect(lane, slot, plan, plan.targets.map((target) => target !== undefined));
+  if (!plan.isInPlace) return collect(lane, slot, plan);
   const { words } = lane, at = slotWord(slot), before = plan.described, layout = words[at + SLOT.layout]!;
   if (before !== undefined && before.revision === words[at + SLOT.answerRevision] && before.layout === layout) {
     return before.delivered;
   }
-  const delivered = { ...deliver(lane, slot, plan, outputs.map((output) => inPlace(output, plan))), kept: undefined };
+  const delivered = {
+    ...deliver(lane, slot, plan, outputs.map((output, i) => written(output, plan.targets[i]!))),
+    kept: undefined,
+  };
   plan.described = { layout, delivered, revision: words[at + SLOT.answerRevision]! };
   return delivered;
 }
@@ -59,7 +61,7 @@ function point(lane: LaneView, plan: Plan): void {
   plan.isInPlace = true;
   plan.outputs.forEach((_, i) => {
     const target = plan.expectTarget(lane, i);
-    plan.slots[i] = target?.address ?? 0n;
+    plan.slots[i] = target?.value.address ?? 0n;
     if (target === undefined) plan.isInPlace = false;
   });
 }
@@ -71,7 +73,7 @@ function withdraw(plan: Plan, status: Pointer): boolean {
   plan.unbind();
   plan.outputs.forEach(({ part }, i) => {
     if (part !== undefined || plan.targets[i] === undefined) return;
-    releaseValue(plan.targets[i]);
+    releaseValue(plan.targets[i].value);
     plan.targets[i] = undefined;
     plan.slots[i] = 0n;
     any = true;
@@ -80,15 +82,16 @@ function withdraw(plan: Plan, status: Pointer): boolean {
 }
 
 /** Makes the answer of a run for which onnxruntime made at least one value. */
-function collect(lane: LaneView, slot: number, plan: Plan, isInPlace: readonly boolean[]): Delivered {
-  const { api } = ort(), made: Pointer[] = [];
+function collect(lane: LaneView, slot: number, plan: Plan): Delivered {
+  const { api } = ort(), { targets } = plan, made: Pointer[] = [];
   const release = (): void => made.splice(0).forEach((value) => api.ReleaseValue(value));
   plan.outputs.forEach((_, i) => {
-    if (!isInPlace[i] && plan.slots[i] !== 0n) made.push(ffi.pointer(plan.slots[i]!)!);
+    if (targets[i] === undefined && plan.slots[i] !== 0n) made.push(ffi.pointer(plan.slots[i]!)!);
   });
   try {
     const computed = plan.outputs.map((output, i) => {
-      if (isInPlace[i]) return inPlace(output, plan);
+      const target = targets[i];
+      if (target !== undefined) return written(output, target);
       const found = readOutput(output, ffi.pointer(plan.slots[i]!)!), { port, index } = output;
       if (found === undefined || port.info.kind !== "tensor") return found;
       if (!matchesShape(port, found.shape)) port.fixed = undefined; // the model is wrong: only onnxruntime knows
@@ -100,7 +103,7 @@ function collect(lane: LaneView, slot: number, plan: Plan, isInPlace: readonly b
       release();
       return { ...delivered, kept: undefined };
     }
-    const copies = computed.map((output, i) => isInPlace[i] ? copyOf(lane, plan, i, output!) : output);
+    const copies = computed.map((output, i) => targets[i] ? copyOf(lane, plan, i, output!) : output);
     return { ...delivered, kept: { of: plan.outputKey, computed: copies, [Symbol.dispose]: release } };
   } catch (error) {
     release();
