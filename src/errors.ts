@@ -219,7 +219,7 @@ export class MemoryError extends NativeError {
  * import { WorkerError } from "@coload/onnx";
  * import { ModelClient } from "@coload/onnx/client";
  *
- * const error = await ModelClient.connect("/tmp/no-worker.sock").catch((error: unknown) => error);
+ * const error = await ModelClient.connect("no-worker.sock").catch((error: unknown) => error);
  * console.log(error instanceof WorkerError && error.code); // WORKER_UNAVAILABLE
  * ```
  */

@@ -3,9 +3,10 @@ import { SystemFailure } from "../../ffi/system_failure.ts";
 import { blockUntil, connectTo, receiveWithDescriptors, sendNow } from "../../ffi/unix_socket.ts";
 import { WorkerError } from "../errors.ts";
 import { decodeJson, encodeFrame, encodeJson, FRAME, type Frame, FrameReader, violation } from "../protocol/frames.ts";
-import { checkWelcome, makeHello } from "../protocol/hello.ts";
+import { checkWelcome, HELLO_MS, makeHello } from "../protocol/hello.ts";
 import { diedError } from "../protocol/peer_stream.ts";
 import { remoteError } from "../protocol/remote_error.ts";
+import { checkOwner, greetingFailure } from "./worker_socket.ts";
 
 /** How long the thread blocks at a time, in ms, and how much it reads at a time. */
 const BLOCK_MS = 100, PIECE_BYTES = 1 << 16;
@@ -21,25 +22,20 @@ export class BlockingConnection implements Disposable {
     this.#descriptor = descriptor;
   }
 
-  /** @throws {WorkerError} WORKER_UNAVAILABLE; WORKER_PROTOCOL; WORKER_TIMEOUT */
+  /** @throws {WorkerError} WORKER_UNAVAILABLE where none answers, or it is of another user; WORKER_PROTOCOL; WORKER_TIMEOUT */
   static open(socket: string, name: string, timeoutMs: number): BlockingConnection {
-    let descriptor: OwnedDescriptor;
+    let connection: BlockingConnection | undefined;
     try {
-      descriptor = new OwnedDescriptor(connectTo(socket));
-    } catch (cause) {
-      if (!(cause instanceof SystemFailure)) throw cause;
-      throw new WorkerError("WORKER_UNAVAILABLE", `There is no worker at ${socket}: ${cause.message}`, { cause });
-    }
-    const connection = new BlockingConnection(descriptor);
-    try {
-      const { type, body } = connection.#exchange(encodeJson(FRAME.hello, 0, makeHello(false, name)), timeoutMs);
+      connection = new BlockingConnection(new OwnedDescriptor(connectTo(socket)));
+      checkOwner(connection.#descriptor.fd, socket);
+      const hello = encodeJson(FRAME.hello, 0, makeHello(false, name));
+      const { type, body } = connection.#exchange(hello, Math.min(timeoutMs, HELLO_MS));
       if (type !== FRAME.welcome) throw violation("a welcome wanted as the first frame");
       checkWelcome(decodeJson(body));
       return connection;
-    } catch (cause) {
-      connection[Symbol.dispose]();
-      if (!(cause instanceof WorkerError && cause.code === "WORKER_DIED")) throw cause;
-      throw new WorkerError("WORKER_UNAVAILABLE", `The worker at ${socket} died while it was greeted`, { cause });
+    } catch (error) {
+      connection?.[Symbol.dispose]();
+      throw greetingFailure(socket, error);
     }
   }
 

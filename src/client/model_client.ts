@@ -33,12 +33,14 @@ export interface InferOptions extends CallOptions {
  *
  * @example
  * ```ts
+ * import { tmpdir } from "node:os";
+ * import { join } from "node:path";
  * import { Tensor } from "@coload/onnx";
  * import { ModelClient } from "@coload/onnx/client";
  * import { ModelWorker } from "@coload/onnx/worker";
  *
  * const path = new URL(import.meta.resolve("@ricky0123/vad-web/dist/silero_vad_v5.onnx")).pathname;
- * const socket = `/tmp/coload-example-${crypto.randomUUID()}.sock`;
+ * const socket = join(tmpdir(), `coload-example-${crypto.randomUUID()}.sock`);
  * await using worker = await ModelWorker.serve({ models: { vad: path }, socket }); // elsewhere: coload serve vad=...
  *
  * await using client = await ModelClient.connect(socket, { retry: { attempts: 5 }, timeoutMs: 1000 });

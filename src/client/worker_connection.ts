@@ -1,11 +1,11 @@
 import { setImmediate } from "node:timers";
 import { setTimeout as sleep } from "node:timers/promises";
-import { closeDescriptor, effectiveUser, isSizeSealed, statusOf } from "../../ffi/descriptors.ts";
+import { closeDescriptor, isSizeSealed, statusOf } from "../../ffi/descriptors.ts";
 import { ffi, type Stream } from "../../ffi/mod.ts";
 import { OwnedDescriptor } from "../../ffi/owned_descriptor.ts";
 import { SharedMapping } from "../../ffi/shared_mapping.ts";
 import { ERRNO, SystemFailure } from "../../ffi/system_failure.ts";
-import { connectTo, isHungUp, peerOf, receiveWithDescriptors, sendNow, untilReadable } from "../../ffi/unix_socket.ts";
+import { connectTo, isHungUp, receiveWithDescriptors, sendNow, untilReadable } from "../../ffi/unix_socket.ts";
 import { WorkerError } from "../errors.ts";
 import { decodeJson, encodeFrame, encodeJson, FRAME, type Frame, FrameReader, violation } from "../protocol/frames.ts";
 import { checkWelcome, HELLO_MS, makeHello, type Welcome } from "../protocol/hello.ts";
@@ -17,6 +17,7 @@ import { diedError, PeerStream } from "../protocol/peer_stream.ts";
 import { remoteError } from "../protocol/remote_error.ts";
 import { Turns } from "../protocol/turns.ts";
 import { timeLimit } from "../protocol/time_limit.ts";
+import { checkOwner, greetingFailure } from "./worker_socket.ts";
 
 /** How long to wait before a socket is tried again that too many connect to, in ms. */
 const CROWDED_MS = 5;
@@ -71,18 +72,14 @@ export class WorkerConnection {
   /**
    * Connects to the worker at a path.
    *
-   * @throws {WorkerError} WORKER_UNAVAILABLE where none answers; WORKER_PROTOCOL where it speaks another protocol;
+   * @throws {WorkerError} WORKER_UNAVAILABLE where none answers, or it is of another user; WORKER_PROTOCOL where it speaks another protocol;
    * WORKER_BUSY where it has too many clients; WORKER_TIMEOUT
    */
   static async open(socket: string, options: ConnectionOptions, timeoutMs: number): Promise<WorkerConnection> {
     const deadline = performance.now() + Math.min(timeoutMs, HELLO_MS), fd = await connect(socket, deadline);
     let received: readonly number[] = [];
     try {
-      const peer = peerOf(fd);
-      if (peer.uid !== effectiveUser()) {
-        const message = `The worker at ${socket} is of user ${peer.uid}, and this process of user ${effectiveUser()}`;
-        throw new WorkerError("WORKER_UNAVAILABLE", message);
-      }
+      checkOwner(fd, socket);
       const greeting = await greet(fd, options, deadline);
       received = greeting.fds;
       const memory = greeting.welcome.hasLane ? mapLane(received) : undefined;
@@ -93,7 +90,7 @@ export class WorkerConnection {
     } catch (error) {
       closeDescriptor(fd);
       for (const fd of received) closeDescriptor(fd);
-      throw error instanceof SystemFailure ? unavailable(socket, error) : error;
+      throw greetingFailure(socket, error);
     }
   }
 
@@ -209,20 +206,11 @@ async function connect(socket: string, deadline: number): Promise<number> {
     try {
       return connectTo(socket);
     } catch (error) {
-      if (!(error instanceof SystemFailure)) throw error;
-      if (error.errno !== ERRNO.EAGAIN || performance.now() > deadline) throw unavailable(socket, error);
+      const isCrowded = error instanceof SystemFailure && error.errno === ERRNO.EAGAIN;
+      if (!isCrowded || performance.now() > deadline) throw greetingFailure(socket, error);
       await sleep(CROWDED_MS);
     }
   }
-}
-
-function unavailable(socket: string, cause: SystemFailure): WorkerError {
-  const why = cause.errno === ERRNO.ENOENT
-    ? "there is no such socket"
-    : cause.errno === ERRNO.ECONNREFUSED
-    ? "the worker that listened there is gone"
-    : cause.message;
-  return new WorkerError("WORKER_UNAVAILABLE", `There is no worker at ${socket}: ${why}`, { cause });
 }
 
 interface Greeting {

@@ -5,7 +5,7 @@ import { checkTarget, checkTargetShape } from "../session/output.ts";
 import { checkShape, type Port } from "../session/port.ts";
 import type { Feeds } from "../session/run_options.ts";
 import { encodeTensor } from "../tensor/bytes.ts";
-import { type NumericData, type NumericDType, onnxElementType } from "../tensor/dtype.ts";
+import { type NumericData, type NumericDType, onnxElementType, STRING_ELEMENT_TYPE } from "../tensor/dtype.ts";
 import { isTensor, shapeOf, storageOf } from "../tensor/internal.ts";
 import { SharedMemoryAllocator } from "../tensor/shared_memory_allocator.ts";
 import { SharedStorage } from "../tensor/shared_storage.ts";
@@ -138,8 +138,6 @@ function freshTarget(port: Port, options: CallOptions | undefined, fresh: Set<Te
   return tensor;
 }
 
-const STRING = 8;
-
 function inRegion(
   { held }: SharedStorage,
 ): Pick<TensorDescription, "byteOffset" | "byteLength" | "region" | "generation"> {
@@ -171,6 +169,6 @@ export function describeOutput({ index, port, target, shared, byteOffset, capaci
       ...inRegion(shared),
     };
   }
-  const place = elementType === STRING ? PLACE.encoded : PLACE.lane;
+  const place = elementType === STRING_ELEMENT_TYPE ? PLACE.encoded : PLACE.lane;
   return { port: index, elementType, shape: [], place, byteOffset, byteLength: capacity };
 }

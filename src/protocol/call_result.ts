@@ -3,7 +3,13 @@ import { copyMemory } from "../../ffi/copy_memory.ts";
 import { ffi } from "../../ffi/mod.ts";
 import { rangeError } from "../errors.ts";
 import { decodeTensor } from "../tensor/bytes.ts";
-import { dtypeOfOnnx, elementByteLength, type NumericData, type NumericDType } from "../tensor/dtype.ts";
+import {
+  dtypeOfOnnx,
+  elementByteLength,
+  type NumericData,
+  type NumericDType,
+  STRING_ELEMENT_TYPE,
+} from "../tensor/dtype.ts";
 import {
   type AddressedStorage,
   heapFromNative,
@@ -20,8 +26,6 @@ import type { CallFrame } from "./call_frame.ts";
 import type { CallOutput } from "./call_parts.ts";
 import { PLACE, readAnswer, type TensorDescription } from "./description.ts";
 import { violation } from "./frames.ts";
-
-const STRING = 8;
 
 /** What a worker says of its outputs. @throws {WorkerError} WORKER_PROTOCOL for what it cannot have meant */
 export function readOutputs(frame: CallFrame): readonly TensorDescription[] {
@@ -73,7 +77,7 @@ function collectOutput(
   const dtype = dtypeOfOnnx(elementType);
   if (dtype !== port.dtype || byteLength > capacity) throw violation(`an answer with another output "${port.name}"`);
   frame.model.noteSize(index, byteLength);
-  if (elementType === STRING) {
+  if (elementType === STRING_ELEMENT_TYPE) {
     const { shape, data } = decodeTensor(frame.resultBytes(output, byteLength));
     return makeTensor("string", Object.freeze([...shape]), heapStorage(data));
   }

@@ -123,6 +123,9 @@ export function elementByteLength(dtype: DType): number {
   return TRAITS[dtype].byteLength;
 }
 
+/** ONNX's number for strings. */
+export const STRING_ELEMENT_TYPE: number = TRAITS.string.onnx;
+
 /** ONNX's number for a dtype: `ONNXTensorElementDataType`. */
 export function onnxElementType(dtype: DType): number {
   return TRAITS[dtype].onnx;

@@ -45,11 +45,13 @@ export interface WorkerOptions {
  *
  * @example
  * ```ts
+ * import { tmpdir } from "node:os";
+ * import { join } from "node:path";
  * import { ModelClient } from "@coload/onnx/client";
  * import { ModelWorker } from "@coload/onnx/worker";
  *
  * const path = new URL(import.meta.resolve("@ricky0123/vad-web/dist/silero_vad_v5.onnx")).pathname;
- * const socket = `/tmp/coload-example-${crypto.randomUUID()}.sock`;
+ * const socket = join(tmpdir(), `coload-example-${crypto.randomUUID()}.sock`);
  * await using worker = await ModelWorker.serve({ models: { vad: path }, socket });
  *
  * await using client = await ModelClient.connect(socket); // in any process of this user

@@ -146,12 +146,12 @@ describe("a worker that is none", () => {
     await assert.rejects(connect(worker), TIMEOUT);
   });
 
-  it("and goes before it greets has died", async () => {
+  it("and goes before it greets is not there", async () => {
     using worker: FakeWorker = new FakeWorker(async (fd, next) => {
       await next();
       worker.end(fd);
     });
-    await assert.rejects(connect(worker), DIED);
+    await assert.rejects(connect(worker), failure("WorkerError", "WORKER_UNAVAILABLE"));
   });
 
   const passed: readonly (readonly [what: string, make: () => number[]])[] = [

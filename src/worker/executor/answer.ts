@@ -5,7 +5,7 @@ import { dtypeName } from "../../ort/type_info.ts";
 import { answerByteLength, PLACE, type TensorDescription, writeAnswer } from "../../protocol/description.ts";
 import { ANSWER, SLOT, slotWord } from "../../protocol/lane_layout.ts";
 import { encodeTensor } from "../../tensor/bytes.ts";
-import { dtypeOfOnnx, elementByteLength } from "../../tensor/dtype.ts";
+import { dtypeOfOnnx, elementByteLength, STRING_ELEMENT_TYPE } from "../../tensor/dtype.ts";
 import { equalShapes } from "../../tensor/shape.ts";
 import type { LaneView } from "./lane_view.ts";
 import type { Plan } from "./plan.ts";
@@ -47,8 +47,6 @@ export function readOutput({ port }: PlannedOutput, value: Pointer): ComputedOut
   return { elementType, shape, byteLength, write };
 }
 
-const STRING = 8;
-
 /** Where an output goes, and whether there is room. */
 function placed(output: PlannedOutput, computed: ComputedOutput | undefined): TensorDescription {
   const { index, target, part, port } = output;
@@ -61,7 +59,7 @@ function placed(output: PlannedOutput, computed: ComputedOutput | undefined): Te
   if (computed === undefined) {
     return { port: index, elementType: 0, shape: [], place: PLACE.none, byteOffset: 0, byteLength: 0 };
   }
-  const { elementType, shape, byteLength } = computed, isString = elementType === STRING;
+  const { elementType, shape, byteLength } = computed, isString = elementType === STRING_ELEMENT_TYPE;
   const fits = part !== undefined || (target.place !== PLACE.none && byteLength <= target.byteLength);
   const place = part !== undefined ? PLACE.region : !fits ? PLACE.none : isString ? PLACE.encoded : PLACE.lane;
   return { port: index, elementType, shape, place, byteOffset: target.byteOffset, byteLength };

@@ -4,6 +4,7 @@ import { check } from "../../ort/status.ts";
 import { ANSWER, SLOT, slotWord } from "../../protocol/lane_layout.ts";
 import { refusesShape } from "../../session/expected_extents.ts";
 import { matchesShape } from "../../session/port.ts";
+import { STRING_ELEMENT_TYPE } from "../../tensor/dtype.ts";
 import { type ComputedOutput, deliver, readOutput } from "./answer.ts";
 import type { LaneView } from "./lane_view.ts";
 import type { Plan, Target } from "./plan.ts";
@@ -95,7 +96,7 @@ function collect(lane: LaneView, slot: number, plan: Plan): Delivered {
       const found = readOutput(output, ffi.pointer(plan.slots[i]!)!), { port, index } = output;
       if (found === undefined || port.info.kind !== "tensor") return found;
       if (!matchesShape(port, found.shape)) port.fixed = undefined; // the model is wrong: only onnxruntime knows
-      else if (plan.core.onCpu && found.elementType !== 8) plan.expected.note(index, found);
+      else if (plan.core.onCpu && found.elementType !== STRING_ELEMENT_TYPE) plan.expected.note(index, found);
       return found;
     });
     const delivered = deliver(lane, slot, plan, computed);
