@@ -3,6 +3,7 @@ import { statSync } from "node:fs";
 import path from "node:path";
 import type { StorageKind } from "../tensor/storage.ts";
 import * as parse from "./bench/arguments.ts";
+import { dimension, shape } from "./named_arguments.ts";
 
 interface Flags {
   readonly endpoint?: string;
@@ -13,9 +14,9 @@ interface Flags {
   readonly requests?: number;
   readonly rate?: number;
   readonly sync?: boolean;
-  readonly dim?: Readonly<Record<string, number>>;
-  readonly shape?: Readonly<Record<string, readonly number[]>>;
-  readonly value?: Readonly<Record<string, number>>;
+  readonly dim?: ReadonlyMap<string, number>;
+  readonly shape?: ReadonlyMap<string, readonly number[]>;
+  readonly value?: ReadonlyMap<string, number>;
   readonly storage: StorageKind;
   readonly json?: boolean;
   readonly histogram?: string;
@@ -78,8 +79,8 @@ export function benchCommand(onEnd: (exitCode: number) => void): Command {
     .option("--requests <count>", "end after so many requests; no --duration then, unless it is given", parse.count)
     .option("--rate <rate>", "requests a second of all clients together, such as 500/s: an open loop", parse.rate)
     .option("--sync", "wait for each request on the calling thread")
-    .option("--dim <name=size>", "size of an open dimension, else 1; may be repeated", parse.dimension)
-    .option("--shape <name=sizes>", "shape of an input, such as input=1x512; may be repeated", parse.shape)
+    .option("--dim <name=size>", "size of an open dimension, else 1; may be repeated", dimension)
+    .option("--shape <name=sizes>", "shape of an input, such as input=1,512; may be repeated", shape)
     .option(
       "--value <name=number>",
       "what all elements of an input are, such as sr=16000; may be repeated",
@@ -118,9 +119,9 @@ async function run(models: readonly string[], flags: Flags): Promise<number> {
     request: {
       sync,
       storage,
-      ...(flags.dim && { dimensions: flags.dim }),
-      ...(flags.shape && { shapes: flags.shape }),
-      ...(flags.value && { values: flags.value }),
+      ...(flags.dim && { dimensions: Object.fromEntries(flags.dim) }),
+      ...(flags.shape && { shapes: Object.fromEntries(flags.shape) }),
+      ...(flags.value && { values: Object.fromEntries(flags.value) }),
     },
     json,
     ...(histogram !== undefined && { histogram }),

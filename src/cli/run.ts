@@ -1,5 +1,6 @@
 import { Command, Option } from "commander";
-import { dimension, divisors, type Flags, named, number, numbers, output, positive, shape } from "./run/flags.ts";
+import { dimension, named, shape } from "./named_arguments.ts";
+import { divisors, type Flags, number, numbers, output, positive } from "./run/flags.ts";
 import { runModel } from "./run/run_model.ts";
 
 /** Classes that `--top` shows. */

@@ -103,7 +103,7 @@ describe("coload bench", () => {
   });
 
   it("feeds a real model with shapes and values that are given", async () => {
-    const { rows: [row] } = await report(SILERO, "--requests", "10", "--shape", "input=1x512", "--value", "sr=16000");
+    const { rows: [row] } = await report(SILERO, "--requests", "10", "--shape", "input=1,512", "--value", "sr=16000");
     assert.equal(row!.successes, 10);
   });
 
@@ -172,7 +172,7 @@ describe("coload bench", () => {
     const wrong: [string[], RegExp][] = [
       [["--dim", "M=2"], /Cannot set dimension "M": the model's open dimensions are N$/m],
       [["--shape", "y=2"], /Cannot give input "y" a shape: the model's inputs are text, x$/m],
-      [["--shape", "x=2x2"], /Cannot give input "x" the shape \[2, 2\]: \[N\] wanted$/m],
+      [["--shape", "x=2,2"], /Cannot give input "x" the shape \[2, 2\]: \[N\] wanted$/m],
       [["--value", "text=1"], /Cannot fill input "text" with 1: its dtype is string$/m],
     ];
     for (const [args, message] of wrong) {
@@ -193,7 +193,8 @@ describe("coload bench", () => {
       [["m", "--requests", "1.5"], /'1.5' is invalid. A whole number from 1/],
       [["m", "--rate", "0"], /'0' is invalid. Requests a second, up to 1000000/],
       [["m", "--dim", "N"], /'N' is invalid. A name and a size/],
-      [["m", "--shape", "x=1,2"], /'x=1,2' is invalid. A name and sizes/],
+      [["m", "--shape", "x=1x2"], /'x=1x2' is invalid. A name and sizes/],
+      [["m", "--dim", "N=1", "--dim", "N=2"], /'N=2' is invalid. "N" is given twice/],
       [["m", "--value", "x=two"], /'x=two' is invalid. A name and a number/],
       [["m", "--storage", "disk"], /Allowed choices are heap, native, shared/],
       [["m", "--clients", "2"], /--clients is for an --endpoint/],

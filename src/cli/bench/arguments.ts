@@ -1,8 +1,8 @@
 import { InvalidArgumentError } from "commander";
+import { add, split } from "../named_arguments.ts";
 import { parseDuration } from "./units.ts";
 
 const MOST = 2 ** 31 - 1;
-const SIZE = "(0|[1-9][0-9]{0,9})";
 
 function wanted(what: string): InvalidArgumentError {
   return new InvalidArgumentError(`${what} wanted.`);
@@ -51,31 +51,11 @@ export function rate(text: string): number {
   return Number(number);
 }
 
-/** `name=640`, added to those before. */
-export function dimension(
-  text: string,
-  before: Readonly<Record<string, number>> = {},
-): Readonly<Record<string, number>> {
-  const [, name, size] = /^(.+)=([1-9][0-9]{0,9})$/.exec(text) ?? [];
-  if (name === undefined || Number(size) > MOST) throw wanted("A name and a size from 1 on, such as height=640,");
-  return { ...before, [name]: Number(size) };
-}
-
-/** `name=1x3x224x224`, added to those before. */
-export function shape(
-  text: string,
-  before: Readonly<Record<string, readonly number[]>> = {},
-): Readonly<Record<string, readonly number[]>> {
-  const [, name, sizes] = new RegExp(`^(.+)=(${SIZE}(?:x${SIZE})*)$`).exec(text) ?? [];
-  if (name === undefined) throw wanted("A name and sizes, such as image=1x3x224x224,");
-  return { ...before, [name]: sizes!.split("x").map(Number) };
-}
-
-/** `name=16000`, added to those before. */
-export function value(text: string, before: Readonly<Record<string, number>> = {}): Readonly<Record<string, number>> {
-  const [, name, number] = /^(.+)=(-?[0-9]+(?:\.[0-9]+)?)$/.exec(text) ?? [];
-  if (name === undefined) throw wanted("A name and a number, such as sr=16000,");
-  return { ...before, [name]: Number(number) };
+/** `name=16000`. */
+export function value(text: string, before?: ReadonlyMap<string, number>): ReadonlyMap<string, number> {
+  const what = "A name and a number wanted, such as sr=16000.", [name, number] = split(text, what);
+  if (!/^-?[0-9]+(\.[0-9]+)?$/.test(number)) throw new InvalidArgumentError(what);
+  return add(before, name, Number(number));
 }
 
 /** A text that says something. */

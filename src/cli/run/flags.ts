@@ -1,5 +1,6 @@
 import { extname } from "node:path";
 import { InvalidArgumentError } from "commander";
+import { add, split } from "../named_arguments.ts";
 
 /** What files outputs are written to. */
 export const OUTPUT_EXTENSIONS: readonly string[] = [".npy", ".json"];
@@ -34,22 +35,6 @@ export interface Flags {
   readonly modelVersion?: string;
 }
 
-function add<T>(before: ReadonlyMap<string, T> | undefined, name: string, value: T): ReadonlyMap<string, T> {
-  if (before?.has(name)) throw new InvalidArgumentError(`"${name}" is given twice.`);
-  return new Map([...before ?? [], [name, value]]);
-}
-
-function split(text: string, wanted: string): [name: string, value: string] {
-  const at = text.indexOf("=");
-  if (at < 1 || at === text.length - 1) throw new InvalidArgumentError(wanted);
-  return [text.slice(0, at), text.slice(at + 1)];
-}
-
-/** `name=text`, which may be repeated for other names. */
-export function named(wanted: string): (text: string, before?: Flags["input"]) => ReadonlyMap<string, string> {
-  return (text, before) => add(before, ...split(text, wanted));
-}
-
 /** `name` or `name=file`. */
 export function output(text: string, before?: Flags["output"]): ReadonlyMap<string, string | undefined> {
   if (!text.includes("=") && text !== "") return add(before, text, undefined);
@@ -59,26 +44,6 @@ export function output(text: string, before?: Flags["output"]): ReadonlyMap<stri
   }
   if ([...before?.values() ?? []].includes(file)) throw new InvalidArgumentError("Two outputs go to this file.");
   return add(before, name, file);
-}
-
-/** `name=size`. */
-export function dimension(text: string, before?: Flags["dim"]): ReadonlyMap<string, number> {
-  const wanted = "A name and a size wanted, such as height=640.", [name, size] = split(text, wanted);
-  return add(before, name, sizes(size, wanted, 1)[0]!);
-}
-
-/** `name=1,3,224,224`. */
-export function shape(text: string, before?: Flags["shape"]): ReadonlyMap<string, readonly number[]> {
-  const wanted = "A name and sizes wanted, such as image=1,3,224,224.", [name, list] = split(text, wanted);
-  return add(before, name, sizes(list, wanted));
-}
-
-function sizes(text: string, wanted: string, count?: number): number[] {
-  const found = text.split(",");
-  if ((count !== undefined && found.length !== count) || !found.every((size) => /^[0-9]{1,15}$/.test(size))) {
-    throw new InvalidArgumentError(wanted);
-  }
-  return found.map(Number);
 }
 
 /** A whole number from 1 on. */
