@@ -8,7 +8,7 @@ import { failure, floats, slowFeeds } from "../support/sessions.ts";
 import { soon, until } from "./support.ts";
 import { WorkerProcess } from "./worker_process.ts";
 
-const CYCLES = 100, FOREVER = 10_000_000;
+const CYCLES = 50, FOREVER = 10_000_000;
 
 /** Descriptors but for files: a runtime opens those of its caches when it likes. */
 function descriptors(pid: number | "self"): number {
@@ -51,7 +51,7 @@ for (const sharedMemory of [true, false]) {
       };
       const alone = (): Promise<void> =>
         until(async () => (await observer.status()).clients.length === 1, "the last client's end");
-      for (let i = 0; i < 40; i++) await cycle(i); // what is made once is there
+      for (let i = 0; i < 20; i++) await cycle(i); // what is made once is there
       await soon(alone());
       const count = () => [descriptors("self"), mappings("self"), descriptors(worker.pid), mappings(worker.pid)];
       const before = count(), handles = liveHandles();

@@ -7,6 +7,7 @@ import { SharedMemoryAllocator } from "../../src/tensor/shared_memory_allocator.
 import { Tensor } from "../../src/tensor/tensor.ts";
 import { runChild } from "../support/child.ts";
 import { collectUntil } from "../support/gc.ts";
+import { left } from "../support/left.ts";
 
 const COUNT = 32;
 
@@ -14,7 +15,7 @@ const COUNT = 32;
 const FEW = COUNT / 2;
 
 afterEach(async () => {
-  await collectUntil(() => Object.keys(liveHandles()).length === 0); // what was dropped in the test
+  await collectUntil(() => Object.keys(left()).length === 0); // what was dropped in the test
 });
 
 for (const length of [4, 1 << 15]) {
