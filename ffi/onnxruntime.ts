@@ -111,6 +111,7 @@ const SLOTS = {
   ModelMetadataGetGraphDescription: [158, ["pointer", "pointer", "pointer"], STATUS], // (const OrtModelMetadata *, OrtAllocator *, char **)
   HasValue: [192, ["pointer", "pointer"], STATUS], // (const OrtValue *, int *)
   SessionOptionsAppendExecutionProvider: [216, ["pointer", "buffer", "buffer", "buffer", "usize"], STATUS], // (OrtSessionOptions *, const char *name, const char *const *keys, const char *const *values, size_t)
+  GetResizedStringTensorElementBuffer: [252, ["pointer", "usize", "usize", "pointer"], STATUS], // (OrtValue *, size_t index, size_t length, char **)
   CastTypeInfoToOptionalTypeInfo: [250, ["pointer", "pointer"], STATUS], // (const OrtTypeInfo *, const OrtOptionalTypeInfo **)
   GetOptionalContainedTypeInfo: [251, ["pointer", "pointer"], STATUS], // (const OrtOptionalTypeInfo *, OrtTypeInfo **)
   GetBuildInfoString: [254, [], "pointer"], // const char *(void)

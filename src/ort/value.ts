@@ -5,6 +5,8 @@ import { check } from "./status.ts";
 
 const ONNX_TYPE_TENSOR = 1;
 
+const encoder = new TextEncoder();
+
 const sizes = (shape: readonly number[]): BigInt64Array<ArrayBuffer> => {
   const dims = new BigInt64Array(Math.max(1, shape.length));
   shape.forEach((size, i) => dims[i] = BigInt(size));
@@ -31,13 +33,29 @@ export function createTensorValue(
 export function createStringValue(strings: readonly string[], shape: readonly number[], elementType: number): Pointer {
   const { api, allocator } = ort(), rank = BigInt(shape.length);
   const doing = `make a string tensor of shape [${shape.join(", ")}]`;
-  const texts = new CStrings(strings); // refuses a NUL before anything is made
+  const texts = new CStrings(strings.map((text) => hasNul(text) ? "" : text));
   check(api.CreateTensorAsOrtValue(allocator, sizes(shape), rank, elementType, scratch().a), doing);
   const value = pointerIn()!;
-  const status = api.FillStringTensor(value, texts.pointers, BigInt(strings.length));
-  if (status !== null) api.ReleaseValue(value);
-  check(status, doing);
-  return value;
+  try {
+    check(api.FillStringTensor(value, texts.pointers, BigInt(strings.length)), doing);
+    strings.forEach((text, i) => {
+      if (hasNul(text)) writeString(value, i, encoder.encode(text), doing);
+    });
+    return value;
+  } catch (error) {
+    api.ReleaseValue(value);
+    throw error;
+  }
+}
+
+/** Whether C would take a text to end before its end. */
+const hasNul = (text: string): boolean => text.includes("\0");
+
+/** Writes one string of a value, whatever bytes it is of. */
+function writeString(value: Pointer, index: number, bytes: Uint8Array, doing: string): void {
+  const { api } = ort(), { a } = scratch();
+  check(api.GetResizedStringTensorElementBuffer(value, BigInt(index), BigInt(bytes.length), a), doing);
+  new Uint8Array(ffi.view(pointerIn()!, bytes.length)).set(bytes);
 }
 
 /** A tensor that came out of a run. */
