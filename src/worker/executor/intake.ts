@@ -1,4 +1,5 @@
 import { ffi } from "../../../ffi/mod.ts";
+import { monotonicMs } from "../../../ffi/monotonic_clock.ts";
 import { offset } from "../../../ffi/native_memory.ts";
 import { WorkerError } from "../../errors.ts";
 import {
@@ -47,7 +48,8 @@ export class Intake {
   readonly #settings: (ModelSettings | undefined)[] = [];
   /** Slots of a client, in the order of their requests. */
   readonly #slots: number[] = [];
-  readonly #refused: (readonly [Entry, Error])[] = [];
+  /** Requests that cannot be done, why, and how long they waited, in ms. */
+  readonly #refused: (readonly [Entry, Error, number])[] = [];
   #lookedForOverdue = 0;
   #only: Taken | undefined;
   /** Whether something came that another executor alone can do: then all are to be woken. */
@@ -133,8 +135,8 @@ export class Intake {
   /** Answers what cannot be done. */
   answerRefused(): void {
     while (this.#refused.length > 0) {
-      const [entry, error] = this.#refused.pop()!;
-      if (this.has(entry.model)) this.#statistics.noteRefused(this.#place.index, entry.model);
+      const [entry, error, waitedMs] = this.#refused.pop()!;
+      if (this.has(entry.model)) this.#statistics.noteRefused(this.#place.index, entry.model, waitedMs);
       this.refuse(entry, error);
     }
   }
@@ -153,7 +155,11 @@ export class Intake {
     const entries = this.#board.exclusively(() =>
       this.#queues().flatMap((queue) => this.#board.queues.takeWhere(queue, isOf))
     );
-    for (const entry of entries) this.refuse(entry, error);
+    const now = monotonicMs();
+    for (const entry of entries) {
+      this.#statistics.noteFailure(this.#place.index, entry.model, now - entry.arrivedAt, "other");
+      this.refuse(entry, error);
+    }
   }
 
   #collectFrom(client: number, now: number): void {
@@ -179,10 +185,10 @@ export class Intake {
       : Math.min(words[at + SLOT.queueMs]! || Infinity, settings?.queueTimeoutMs ?? Infinity);
     const entry = { client, slot, model, sequence, arrivedAt: now, waitsUntil: now + waits };
     if (settings === undefined) {
-      this.#refused.push([entry, new WorkerError("UNKNOWN_MODEL", `There is no model ${model} here`)]);
+      this.#refused.push([entry, new WorkerError("UNKNOWN_MODEL", `There is no model ${model} here`), 0]);
     } else if (!isCollection && queues.queued(model) >= settings.maxQueueSize) {
       const message = `The model's queue is full: ${settings.maxQueueSize} requests wait`;
-      this.#refused.push([entry, new WorkerError("WORKER_BUSY", message)]);
+      this.#refused.push([entry, new WorkerError("WORKER_BUSY", message), 0]);
     } else {
       this.#put({ queue: this.#queueOf(model, words, at), entry });
     }
@@ -212,9 +218,9 @@ export class Intake {
     this.#lookedForOverdue = now;
     for (const queue of this.#queues()) {
       for (const entry of this.#board.queues.takeWhere(queue, ({ waitsUntil }) => waitsUntil <= now)) {
-        const waited = Math.round(now - entry.arrivedAt), most = Math.round(entry.waitsUntil - entry.arrivedAt);
-        const message = `The request waited ${waited} ms for its turn, and may wait ${most} ms`;
-        this.#refused.push([entry, new WorkerError("WORKER_TIMEOUT", message)]);
+        const waitedMs = now - entry.arrivedAt, most = Math.round(entry.waitsUntil - entry.arrivedAt);
+        const message = `The request waited ${Math.round(waitedMs)} ms for its turn, and may wait ${most} ms`;
+        this.#refused.push([entry, new WorkerError("WORKER_TIMEOUT", message), waitedMs]);
       }
     }
   }

@@ -11,6 +11,7 @@ import { PLACE, type RequestDescription } from "../../protocol/description.ts";
 import { ExpectedExtents, type Extent } from "../../session/expected_extents.ts";
 import type { Port } from "../../session/port.ts";
 import type { SessionCore } from "../../session/session_core.ts";
+import type { BatchAxes } from "../batch_axes.ts";
 import type { Delivery } from "./answer.ts";
 import type { LaneView } from "./lane_view.ts";
 import { FLOATS, planInput, type PlannedInput } from "./planned_input.ts";
@@ -25,6 +26,16 @@ export interface Target {
   readonly extent: Extent;
 }
 
+/** What a plan is made by. */
+interface PlanOptions {
+  /** Inputs that are not fed, as the worker keeps them. */
+  readonly omitted: ReadonlySet<string>;
+  /** Whether floats may be read and written where the client can write. */
+  readonly inPlace: boolean;
+  /** Along which requests of the model are joined, if they are. */
+  readonly axes: BatchAxes | undefined;
+}
+
 /**
  * A request, checked and laid out for C. It is made of a private copy of what the client wrote, and holds as long as the
  * client writes the same again.
@@ -36,6 +47,8 @@ export class Plan implements Disposable {
   readonly signature: string;
   /** Tells which outputs of which session are wanted. */
   readonly outputKey: string;
+  /** What it counts for in a batch. */
+  readonly rows: number;
   readonly inputs: readonly PlannedInput[];
   readonly outputs: readonly PlannedOutput[];
   /** What outputs were of which the model leaves the shape open. */
@@ -65,17 +78,8 @@ export class Plan implements Disposable {
   readonly #block: Block;
   readonly #regions: readonly RegionPart[];
 
-  /**
-   * @param omitted inputs that are not fed, as the worker keeps them
-   * @param inPlace whether floats may be read and written where the client can write
-   * @throws {TypeError | RangeError | ReferenceError | NativeError} for what cannot be run
-   */
-  constructor(
-    core: SessionCore,
-    lane: LaneView,
-    request: RequestDescription,
-    { omitted, inPlace }: { readonly omitted: ReadonlySet<string>; readonly inPlace: boolean },
-  ) {
+  /** @throws {TypeError | RangeError | ReferenceError | NativeError} for what cannot be run */
+  constructor(core: SessionCore, lane: LaneView, request: RequestDescription, { omitted, inPlace, axes }: PlanOptions) {
     this.core = core;
     this.request = request;
     this.#inPlace = inPlace;
@@ -92,6 +96,7 @@ export class Plan implements Disposable {
       this.#releaseValues();
       throw error;
     }
+    this.rows = axes === undefined ? 1 : rowsOf(inputs, axes);
     this.outputKey = `${core.id}>${this.outputs.map(({ index }) => index).join()}`;
     this.#regions = [...inputs, ...this.outputs].flatMap(({ part }) => part ?? []);
     this.signature = inputs.map(({ port, shape }) => `${port.name}:${shape.join("x")}`).join() + ">" +
@@ -228,4 +233,13 @@ export class Plan implements Disposable {
     this.#releaseValues();
     this.#block.dispose();
   }
+}
+
+/** How many rows a request brings, also one that cannot be joined: those of its first input that could be. */
+function rowsOf(inputs: readonly PlannedInput[], axes: BatchAxes): number {
+  for (const { port, shape } of inputs) {
+    const axis = axes.inputs[port.name];
+    if (typeof axis === "number") return shape[axis] ?? 1;
+  }
+  return 1;
 }

@@ -1,11 +1,11 @@
 import { monotonicMs } from "../../../ffi/monotonic_clock.ts";
-import { NativeError, WorkerError } from "../../errors.ts";
+import { NativeError, OrtError, WorkerError } from "../../errors.ts";
 import { violation } from "../../protocol/frames.ts";
 import { ANSWER, FLAG, SLOT, SLOTS, slotWord } from "../../protocol/lane_layout.ts";
 import type { Board } from "../board/board.ts";
 import type { Entry } from "../board/queues.ts";
-import type { Statistics } from "../statistics.ts";
-import { type ComputedOutput, copied, deliver } from "./answer.ts";
+import type { FailureReason, Statistics } from "../statistics.ts";
+import { type ComputedOutput, copied, deliver, type Delivery } from "./answer.ts";
 import type { Batch } from "./batch.ts";
 import type { Work } from "./dispatcher.ts";
 import type { Intake } from "./intake.ts";
@@ -112,7 +112,7 @@ export class RequestRunner implements Disposable {
       const lane = this.#intake.lane(client), at = slotWord(slot);
       if (model === undefined) throw new WorkerError("UNKNOWN_MODEL", `There is no model ${number} here`);
       if ((lane.words[at + SLOT.flags]! & FLAG.collect) !== 0) {
-        this.#collect(number, model, entry, lane);
+        this.#collect(model, entry, lane);
         return undefined;
       }
       if (lane.words[at + SLOT.cancelled] === sequence) throw new WorkerError("WORKER_TIMEOUT", "It was given up");
@@ -152,13 +152,13 @@ export class RequestRunner implements Disposable {
       if (plan.request.sequence === undefined) {
         const delivered = runSingle(lane, entry.slot, plan, runOptions), { kept } = delivered;
         if (kept !== undefined) this.#keep(entry, lane, kept);
-        return this.#answer(number, one, delivered, this.#ran(number, 1), 1);
+        return this.#answer(number, one, delivered, this.#ran(number, 1, plan.rows), 1);
       }
       if (!model.hasState) {
         throw new WorkerError("UNSUPPORTED", "Cannot keep a sequence: the worker was told of no state of this model");
       }
       using result = model.sequences(entry.client, lane).run(plan, runOptions);
-      this.#deliver(number, one, result.computed, this.#ran(number, 1), 1);
+      this.#deliver(number, one, result.computed, this.#ran(number, 1, plan.rows), 1);
     } catch (error) {
       this.#fail(number, entry, error, plan);
     }
@@ -174,7 +174,7 @@ export class RequestRunner implements Disposable {
       return false;
     }
     using outputs = result;
-    const runMs = this.#ran(number, length);
+    const runMs = this.#ran(number, length, plans[0]!.rows * length); // all have as many: they are of one signature
     group.forEach((one, i) => {
       try {
         this.#deliver(number, one, outputs.outputs[i]!, runMs, length);
@@ -186,9 +186,9 @@ export class RequestRunner implements Disposable {
   }
 
   /** Counts a run that is over. Returns for how long it ran, in ms. */
-  #ran(number: number, requests: number): number {
+  #ran(number: number, requests: number, rows: number): number {
     const end = monotonicMs(), runMs = end - this.#time;
-    this.#statistics.noteRun(this.#index, number, requests, runMs, end);
+    this.#statistics.noteRun(this.#index, number, requests, rows, runMs, end);
     this.#models[number]!.runMs += (runMs - this.#models[number]!.runMs) / RUNS_IN_MEAN;
     this.#time = end;
     return runMs;
@@ -217,7 +217,7 @@ export class RequestRunner implements Disposable {
   }
 
   /** Brings results that were kept to where the client has made room by now. */
-  #collect(number: number, model: ServedModel, entry: Entry, lane: LaneView): void {
+  #collect(model: ServedModel, entry: Entry, lane: LaneView): void {
     const { client, slot } = entry, place = client * SLOTS + slot, kept = this.#kept.get(place);
     this.#kept.delete(place);
     if (kept === undefined || kept.generation !== lane.generation) {
@@ -232,22 +232,27 @@ export class RequestRunner implements Disposable {
       if (answer.status === ANSWER.kept) {
         throw new WorkerError("WORKER_PROTOCOL", "There is still no room for the results");
       }
-      this.#answer(number, { entry, lane, plan }, answer, 0, 1);
+      this.#send({ entry, lane, plan }, answer, this.#time - entry.arrivedAt, 0, 1); // it was counted when it ran
     } finally {
       plan?.end();
       kept[Symbol.dispose]();
     }
   }
 
-  #answer(
-    number: number,
+  #answer(number: number, one: Ready, answer: Delivery["answer"], runMs: number, batchSize: number): void {
+    const totalMs = this.#time - one.entry.arrivedAt, queueMs = totalMs - runMs;
+    this.#statistics.noteRequest(this.#index, number, queueMs, totalMs);
+    this.#send(one, answer, queueMs, runMs, batchSize);
+  }
+
+  #send(
     { entry, lane, plan }: Ready,
-    { status, answerByteLength }: { readonly status: number; readonly answerByteLength: number },
+    { status, answerByteLength }: Delivery["answer"],
+    queueMs: number,
     runMs: number,
     batchSize: number,
   ): void {
-    const { client, slot, sequence, arrivedAt } = entry, totalMs = this.#time - arrivedAt, queueMs = totalMs - runMs;
-    this.#statistics.noteRequest(this.#index, number, queueMs, totalMs, false);
+    const { client, slot, sequence } = entry;
     this.#board.queues.give(client, slot);
     plan.end(); // first: who has the answer may count what is held
     lane.answer(slot, sequence, this.#index, status, answerByteLength, queueMs * 1000, runMs * 1000, batchSize);
@@ -255,7 +260,11 @@ export class RequestRunner implements Disposable {
 
   #fail(number: number, entry: Entry, error: unknown, plan?: Plan): void {
     plan?.end();
-    this.#statistics.noteRequest(this.#index, number, 0, monotonicMs() - entry.arrivedAt, true);
+    const { client, slot, sequence, arrivedAt } = entry;
+    const isGivenUp = !this.#board.clients.isAlive(client) ||
+      this.#intake.lane(client).words[slotWord(slot) + SLOT.cancelled] === sequence;
+    const reason: FailureReason = isGivenUp ? "cancelled" : error instanceof OrtError ? "run" : "other";
+    this.#statistics.noteFailure(this.#index, number, monotonicMs() - arrivedAt, reason);
     this.#intake.refuse(entry, error);
   }
 }

@@ -109,8 +109,8 @@ export class ServedModel implements Disposable {
     } catch (error) {
       throw error instanceof MalformedDescription ? violation(`a request cannot be read: ${error.message}`) : error;
     }
-    const omitted = request.sequence === undefined ? NONE : this.#state;
-    const plan = new Plan(this.core, lane, request, { omitted, inPlace: this.settings.inPlace });
+    const omitted = request.sequence === undefined ? NONE : this.#state, { inPlace, axes } = this.settings;
+    const plan = new Plan(this.core, lane, request, { omitted, inPlace, axes });
     plans.bySlot[slot] = { byteOffset, source, copy, plan, isOnce: plan.once };
     return plan;
   }
