@@ -133,10 +133,10 @@ export function punchHole(fd: number, byteOffset: number, byteLength: number): b
   return posix().fallocate(fd, mode, BigInt(byteOffset), BigInt(byteLength)) === 0;
 }
 
-/** Opens the shared memory of a name for reading and writing, not through a symlink. @throws {SystemFailure} */
+/** Opens the shared memory of a name for reading and writing, not through a symlink and without waiting. @throws {SystemFailure} */
 export function openShared(name: string): number {
   return checked(
-    posix().shm_open(cstring(`/${name}`), O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0),
+    posix().shm_open(cstring(`/${name}`), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0),
     `open shared memory ${name}`,
   );
 }

@@ -81,6 +81,7 @@ export type ErrorCode =
   | "WORKER_RUNNING"
   | "UNKNOWN_MODEL"
   | "SOCKET_PATH"
+  | "HTTP_ADDRESS"
   | OrtErrorCode;
 
 type WithCode<E extends Error> = E & { readonly code: ErrorCode };

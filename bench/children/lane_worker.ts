@@ -2,7 +2,8 @@
 import process from "node:process";
 import { InferenceSession } from "../../mod.ts";
 import { startOrt } from "../../src/ort/environment.ts";
-import { ModelWorker, type WorkerOptions } from "../../src/worker/model_worker.ts";
+import { ModelWorker } from "../../src/worker/model_worker.ts";
+import type { WorkerOptions } from "../../src/worker/worker_options.ts";
 import { pinTo } from "../lane/cores.ts";
 import { keepAsking, type Load, type LoadOptions, makeQuestions } from "../lane/load.ts";
 import { answer } from "../support/child.ts";

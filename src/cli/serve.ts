@@ -1,5 +1,5 @@
 import { Command, Option } from "commander";
-import { count, type Flags, milliseconds, size, something, state, ttl, version } from "./serve/flags.ts";
+import { another, count, type Flags, milliseconds, size, something, state, ttl, version } from "./serve/flags.ts";
 
 /** Bounds of options, as the worker has them. */
 const MOST_BATCH = 1024, MOST_EXECUTORS = 16, MOST_QUEUED = 2 ** 31 - 1, MOST_DELAY_MS = 60_000;
@@ -17,6 +17,7 @@ Examples:
   coload serve model.onnx
   coload serve vad=silero_vad.onnx ocr=detection.onnx --socket /run/models.sock --max-batch 8 --queue-delay 2
   coload serve vad=silero_vad.onnx --state vad:state=stateN --ttl 10m
+  coload serve vad=silero_vad.onnx --http 8000
   coload serve --config models.json --share-weights prepacked --json
   coload serve model.onnx --if-absent &`;
 
@@ -44,6 +45,14 @@ export function serveCommand(onEnd: (exitCode: number) => void): Command {
       milliseconds(Number.MIN_VALUE, Infinity),
     )
     .option("--ttl <time>", "for how long a model stays loaded without a request: 10m, or -1 for ever (default)", ttl)
+    .option("--http <address>", "also answer the Open Inference Protocol over HTTP: 8000, or 0.0.0.0:8000", something)
+    .option("--server-name <name>", "what it calls itself over HTTP; some clients look for triton", something)
+    .option("--token-file <file>", "a file with the token that callers over HTTP must bring", something)
+    .option("--allow-host <name>", "a name that callers over HTTP may use for this server; may be repeated", another)
+    .option("--allow-origin <origin>", "web pages that may call it, https://example.org; may be repeated", another)
+    .option("--allow-client-shm", "let callers over HTTP name shared memory that tensors lie in")
+    .option("--allow-repository-control", "let callers over HTTP load and unload models")
+    .option("--max-body <size>", "what a request over HTTP may have at most, 64MiB by default", size)
     .option("--executors <count>", "threads that run models", count(MOST_EXECUTORS))
     .option("--max-memory <size>", "what all models together may hold, such as 2GB", size)
     .option(

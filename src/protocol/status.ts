@@ -87,7 +87,9 @@ export interface WorkerStatus {
   /** In ms since the epoch. */
   readonly startedAt: number;
   /** Where it listens. */
-  readonly socket?: string;
+  readonly socket: string;
+  /** Where it answers HTTP. */
+  readonly http?: string;
   /** Threads that run models. */
   readonly executors: number;
   /** What its process holds; `undefined` where /proc does not tell. */

@@ -21,7 +21,7 @@ import { PROTOCOL_VERSION, SLOTS } from "../protocol/lane_layout.ts";
 import { diedError, PeerStream } from "../protocol/peer_stream.ts";
 import { errorMessage } from "../protocol/remote_error.ts";
 import { RemoteModel } from "../protocol/remote_model.ts";
-import type { ClientStatus } from "../protocol/status.ts";
+import type { ClientStatus, WorkerStatus } from "../protocol/status.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Lane, Lanes } from "./lanes.ts";
 import { type LocalLane, openLocalLane } from "./local_lane.ts";
@@ -34,7 +34,7 @@ export interface Service {
   /** Where the worker's page lies, and its file where it has one. */
   readonly page: { readonly address: bigint; readonly fd: number | undefined };
   readonly isDraining: boolean;
-  status(): unknown;
+  status(): WorkerStatus;
 }
 
 /** Bytes of inferences of one connection that are not answered yet, at most. */

@@ -3,6 +3,8 @@
  *
  * @module
  */
-export { ModelWorker, type WorkerOptions } from "./model_worker.ts";
+export { ModelWorker } from "./model_worker.ts";
+export type { WorkerOptions } from "./worker_options.ts";
+export type { HttpOptions } from "./http/http_options.ts";
 export type { ModelConfig } from "./model_config.ts";
 export type { ClientStatus, ModelStatus, ProcessMemory, WorkerState, WorkerStatus } from "../protocol/status.ts";

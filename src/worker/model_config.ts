@@ -40,6 +40,11 @@ export type CompleteConfig = Required<Omit<ModelConfig, "batchTolerance">> & {
   readonly batchTolerance: number | undefined;
 };
 
+/** One as it is given: without what it does not say. */
+export function definedConfig({ batchTolerance, ...config }: CompleteConfig): ModelConfig {
+  return { ...config, ...(batchTolerance !== undefined && { batchTolerance }) };
+}
+
 const KNOWN = [
   "path",
   "session",

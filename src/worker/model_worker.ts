@@ -1,44 +1,25 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { closeDescriptor, effectiveUser } from "../../ffi/descriptors.ts";
-import { OwnedMemory } from "../../ffi/owned_memory.ts";
 import { acceptWaiting, peerOf, shutDown, untilReadable } from "../../ffi/unix_socket.ts";
 import { SystemFailure } from "../../ffi/system_failure.ts";
-import { rangeError, typeError, type WorkerError } from "../errors.ts";
-import { configuration } from "../ort/configuration.ts";
+import type { WorkerError } from "../errors.ts";
 import { startOrt } from "../ort/environment.ts";
-import { defaultSocket, socketPath } from "../protocol/endpoint.ts";
-import { PAGE_BYTE_LENGTH } from "../protocol/lane_layout.ts";
 import type { WorkerStatus } from "../protocol/status.ts";
 import { models as registry } from "../registry/model_registry.ts";
-import { Attendant } from "./attendant.ts";
-import { Board } from "./board/board.ts";
-import { BOARD_BYTE_LENGTH, MOST_EXECUTORS, MOST_MODELS } from "./board/layout.ts";
 import { Connection, type Service } from "./connection.ts";
-import { Executors, type Unproven } from "./executors.ts";
-import { Lanes } from "./lanes.ts";
-import { type CompleteConfig, completeConfig, type ModelConfig } from "./model_config.ts";
-import { ServedModels } from "./served_models.ts";
-import { SharedPages } from "./shared_pages.ts";
+import type { Executors } from "./executors.ts";
+import type { Face } from "./http/face.ts";
+import type { CompleteHttpOptions } from "./http/http_options.ts";
+import type { ServedModels } from "./served_models.ts";
 import { SocketClaim } from "./socket_claim.ts";
-import { Statistics, STATISTICS_BYTE_LENGTH } from "./statistics.ts";
+import { completeOptions, type WorkerOptions } from "./worker_options.ts";
+import { makeParts, type WorkerParts } from "./worker_parts.ts";
 import { isBusy, type StatusSources, workerStatus } from "./worker_status.ts";
 
 /** How long to wait for a connection at a time, in ms, and after one could not be accepted. */
 const ACCEPT_MS = 1000, ACCEPT_AGAIN_MS = 100;
 /** How often to look whether all is answered, in ms, and for how long nothing may have come. */
 const DRAIN_LOOK_MS = 5, DRAIN_QUIET_MS = 30;
-
-/** Options of {@linkcode ModelWorker.serve}. */
-export interface WorkerOptions {
-  /** Models by the names that clients know them by: paths of files, or how to serve them. */
-  models: Readonly<Record<string, string | ModelConfig>>;
-  /** Path of the unix socket. Default: one of the user's own, which clients find by themselves. */
-  socket?: string;
-  /** Threads that run models. Default: as many as runs may be at once, from 2 to 16. */
-  executors?: number;
-  /** Bytes that all models together may hold. Default: without a bound. */
-  maxMemoryBytes?: number;
-}
 
 /**
  * Owns models, and runs them for clients in other processes: see {@linkcode ModelClient} of `@coload/onnx/client`.
@@ -68,18 +49,20 @@ export class ModelWorker implements AsyncDisposable {
   readonly #accepting: Promise<void>;
   readonly #resources: AsyncDisposableStack;
   readonly #executors: Executors;
+  #face: Face | undefined;
   #hasFailed = false;
   /** Resolves if one of its threads fails: then it serves no more, and its process should end. */
   readonly failed: Promise<WorkerError>;
   #drained: Promise<void> | undefined;
   #closed: Promise<void> | undefined;
 
-  private constructor(made: Made, resources: AsyncDisposableStack) {
+  private constructor(made: WorkerParts, resources: AsyncDisposableStack) {
     const { page, lanes, models, claim, board, statistics, executors } = made, connections = this.#connections;
     const sources: Sources = this.#sources = {
       state: "starting",
       startedAt: Date.now(),
       socket: claim.path,
+      http: undefined,
       executors: executors.count,
       board,
       statistics,
@@ -103,7 +86,7 @@ export class ModelWorker implements AsyncDisposable {
     };
     this.#accepting = this.#accept();
     this.failed = made.failed.then((error) => {
-      this.#fail();
+      this.#fail(error);
       return error;
     });
   }
@@ -112,18 +95,20 @@ export class ModelWorker implements AsyncDisposable {
    * Starts a worker in this process, and resolves when its models are loaded and it answers.
    *
    * @throws {WorkerError} WORKER_RUNNING where a worker listens at the socket already
-   * @throws {SystemError} SOCKET_PATH where the socket cannot be made: its path is taken, too long, or not this user's
+   * @throws {SystemError} SOCKET_PATH where the socket cannot be made: its path is taken, too long, or not this user's;
+   *   HTTP_ADDRESS where it cannot listen
    * @throws {TypeError | RangeError} for bad options; as `InferenceSession.create` for a model that cannot be loaded
    */
   static async serve(options: WorkerOptions): Promise<ModelWorker> {
-    const { configs, socket, executors, maxMemoryBytes } = checkOptions(options);
+    const { configs, socket, http, executors, maxMemoryBytes } = completeOptions(options);
     await using resources = new AsyncDisposableStack();
     const claim = resources.use(SocketClaim.take(socket));
     await startOrt();
     if (maxMemoryBytes !== undefined) registry.configure({ maxMemoryBytes });
-    const made = await make(configs, claim, executors ?? executorsByDefault(), resources);
+    const made = await makeParts(configs, claim, executors, resources);
     const worker = new ModelWorker(made, resources.move());
     try {
+      if (http !== undefined) await worker.#openFace(http);
       await worker.#models.loadAll();
     } catch (error) {
       await worker[Symbol.asyncDispose]();
@@ -134,8 +119,9 @@ export class ModelWorker implements AsyncDisposable {
   }
 
   /** Where clients reach it. */
-  get endpoints(): { readonly socket: string } {
-    return { socket: this.#claim.path };
+  get endpoints(): { readonly socket: string; readonly http?: string } {
+    const { socket, http } = this.#sources;
+    return { socket, ...(http !== undefined && { http }) };
   }
 
   /** What it is doing. */
@@ -156,6 +142,13 @@ export class ModelWorker implements AsyncDisposable {
   /** Drains it, and lets go of everything. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.#closed ??= this.#close();
+  }
+
+  /** Answers HTTP from here on: that it is not ready yet, at first. */
+  async #openFace(options: CompleteHttpOptions): Promise<void> {
+    const { openFace } = await import("./http/face.ts"); // who serves no HTTP loads none of it
+    this.#face = await openFace(this.#service, this.#sources.statistics, options);
+    this.#sources.http = this.#face.endpoint;
   }
 
   async #accept(): Promise<void> {
@@ -189,26 +182,29 @@ export class ModelWorker implements AsyncDisposable {
   async #drain(): Promise<void> {
     this.#sources.state = "draining";
     this.#service.lanes.drain();
+    this.#face?.drain();
     shutDown(this.#claim.fd);
     await this.#accepting;
     for (let quietSince = performance.now(); performance.now() - quietSince < DRAIN_QUIET_MS;) {
       await sleep(DRAIN_LOOK_MS);
-      const isAsked = [...this.#connections].some((connection) => connection.isBusy);
+      const isAsked = this.#face?.isBusy || [...this.#connections].some((connection) => connection.isBusy);
       if (isAsked || this.#service.lanes.isCalled || isBusy(this.#sources)) quietSince = performance.now();
     }
   }
 
   /** Serves nobody any more: what the failed thread had taken fails with the connections. */
-  #fail(): void {
+  #fail(error: WorkerError): void {
     this.#hasFailed = true;
     this.#sources.state = "draining";
     this.#drained ??= Promise.resolve();
+    this.#face?.fail(error);
     shutDown(this.#claim.fd);
     for (const connection of [...this.#connections]) connection.close();
   }
 
   async #close(): Promise<void> {
     await this.drain();
+    await this.#face?.[Symbol.asyncDispose]();
     for (const connection of [...this.#connections]) connection.close();
     if (!this.#hasFailed) return await this.#resources[Symbol.asyncDispose]();
     this.#executors.terminate(); // they may be in the middle of anything: their memory stays
@@ -217,85 +213,3 @@ export class ModelWorker implements AsyncDisposable {
 }
 
 type Sources = { -readonly [K in keyof StatusSources]: StatusSources[K] };
-
-/** The parts of a worker. */
-interface Made {
-  readonly page: SharedPages;
-  readonly board: Board;
-  readonly statistics: Statistics;
-  readonly executors: Executors;
-  readonly lanes: Lanes;
-  readonly models: ServedModels;
-  readonly claim: SocketClaim;
-  readonly failed: Promise<WorkerError>;
-}
-
-/** Makes the parts of a worker, each disposed of before those that it needs. */
-async function make(
-  configs: ReadonlyMap<string, CompleteConfig>,
-  claim: SocketClaim,
-  count: number,
-  resources: AsyncDisposableStack,
-): Promise<Made> {
-  resources.defer(async () => void await registry.evictExpired()); // what executors were the last to use
-  const page = resources.use(sharedPage()), memory = resources.use(new OwnedMemory(BOARD_BYTE_LENGTH));
-  const counted = resources.use(new OwnedMemory(STATISTICS_BYTE_LENGTH));
-  const board = new Board(memory.address), statistics = new Statistics(counted.address);
-  board.init();
-  const failed = Promise.withResolvers<WorkerError>(),
-    events = {
-      wanted: (model: number) => models.wanted(model), // executors tell of models that they were told of
-      unproven: (unproven: Unproven) => void models.prove(unproven),
-      failed: failed.resolve,
-    };
-  const addresses = { board: memory.address, page: page.address, statistics: counted.address };
-  const executors = await Executors.start(count, board, addresses, events);
-  resources.defer(() => executors.stop());
-  const attendant = resources.use(
-    new Attendant({ index: MOST_EXECUTORS, executors: count, page: page.address }, board, statistics),
-  );
-  const lanes = new Lanes(board, executors, attendant);
-  resources.defer(() => lanes.closed());
-  const isIdle = (model: number): boolean => board.queues.queued(model) === 0 && board.runs.busy(model, count) === 0;
-  const models = new ServedModels(configs, executors, attendant, (model) => statistics.of(model).lastAt, isIdle);
-  resources.defer(() => models.close());
-  return { page, board, statistics, executors, lanes, models, claim, failed: failed.promise };
-}
-
-/** The page that clients map; this process's own memory where it cannot be passed. */
-function sharedPage(): SharedPages {
-  try {
-    return SharedPages.shared("coload-worker", PAGE_BYTE_LENGTH);
-  } catch (error) {
-    if (error instanceof SystemFailure) return SharedPages.own(PAGE_BYTE_LENGTH);
-    throw error;
-  }
-}
-
-const executorsByDefault = (): number => Math.min(MOST_EXECUTORS, Math.max(2, configuration().maxConcurrentRuns));
-
-function checkOptions(options: WorkerOptions): {
-  readonly configs: ReadonlyMap<string, CompleteConfig>;
-  readonly socket: string;
-  readonly executors: number | undefined;
-  readonly maxMemoryBytes: number | undefined;
-} {
-  if (
-    typeof options !== "object" || options === null || typeof options.models !== "object" || options.models === null
-  ) {
-    throw typeError("INVALID_ARGUMENT", "Cannot serve: an object with models wanted");
-  }
-  const { models, socket = defaultSocket(), executors, maxMemoryBytes, ...others } = options;
-  const [unknown] = Object.keys(others);
-  if (unknown !== undefined) throw typeError("INVALID_ARGUMENT", `Cannot serve: there is no option "${unknown}"`);
-  const configs = new Map(Object.entries(models).map(([name, config]) => [name, completeConfig(name, config)]));
-  if (configs.size === 0 || configs.size > MOST_MODELS) {
-    throw rangeError("OUT_OF_RANGE", `Cannot serve: from 1 to ${MOST_MODELS} models wanted, ${configs.size} found`);
-  }
-  const isCount = executors === undefined ||
-    (Number.isInteger(executors) && executors >= 1 && executors <= MOST_EXECUTORS);
-  if (!isCount) {
-    throw rangeError("OUT_OF_RANGE", `Cannot serve: from 1 to ${MOST_EXECUTORS} executors wanted, ${executors} found`);
-  }
-  return { configs, socket: socketPath(socket), executors, maxMemoryBytes };
-}

@@ -1,5 +1,6 @@
 import path from "node:path";
 import { clearInterval, setInterval } from "node:timers";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileIdentity } from "../../ffi/files.ts";
 import { monotonicMs } from "../../ffi/monotonic_clock.ts";
 import { NativeError, WorkerError } from "../errors.ts";
@@ -12,18 +13,23 @@ import { type Batchability, findBatchAxes, proveBatchAxes } from "./batch_axes.t
 import type { ModelSettings } from "./executor/messages.ts";
 import { stateVariables } from "./executor/sequences.ts";
 import type { Executors, Unproven } from "./executors.ts";
-import type { CompleteConfig } from "./model_config.ts";
+import { type CompleteConfig, completeConfig, definedConfig } from "./model_config.ts";
 import { readsInPlace } from "./in_place.ts";
 import { exampleFeeds, warmUp } from "./model_warmup.ts";
 
 /** How often to look whether a model's file was changed, or it has had no request for long, in ms. */
 const LOOK_MS = 1000;
+/** How often to look whether a model that is withdrawn is idle, in ms, and for how long at most. */
+const IDLE_LOOK_MS = 5, MOST_WITHDRAWAL_MS = 10_000;
+
+/** What callers may change of how a model is served. */
+export type ConfigOverrides = Partial<Pick<CompleteConfig, "maxBatchSize" | "maxQueueDelayMs">>;
 
 /** One model of a worker. */
 export class ServedEntry {
   readonly index: number;
   readonly name: string;
-  readonly config: CompleteConfig;
+  config: CompleteConfig;
   state: "absent" | "loading" | "ready" | "failed" = "absent";
   /** Counts what was loaded under this number. */
   epoch = 0;
@@ -34,6 +40,10 @@ export class ServedEntry {
   /** Of the file that is served, and of the one that was tried last. */
   fileState: string | undefined;
   loading: Promise<void> | undefined;
+  /** Whether it was unloaded by a caller's wish: then no request loads it. */
+  isWithdrawn = false;
+  /** The last of what callers wished of it, one after the other. */
+  controlled: Promise<void> = Promise.resolve();
   description: ModelDescription | undefined;
   /** In ms since the epoch, and of the monotonic clock. */
   loadedAt = 0;
@@ -82,15 +92,58 @@ export class ServedModels {
 
   /** The model of a name. @throws {WorkerError} UNKNOWN_MODEL */
   find(name: string, version: string | undefined): ServedEntry {
-    const entry = this.entries.find((entry) => entry.name === name);
-    if (entry === undefined) {
-      const known = this.entries.map(({ name }) => name).join(", ");
-      throw new WorkerError("UNKNOWN_MODEL", `There is no model "${name}" here: the models are ${known}`);
-    }
+    const entry = this.entryOf(name);
+    if (entry.isWithdrawn) throw withdrawnError(name);
     if (version === undefined || version === entry.config.version) return entry;
     const message =
       `There is no version "${version}" of model "${name}" here: its version is "${entry.config.version}"`;
     throw new WorkerError("UNKNOWN_MODEL", message);
+  }
+
+  /** The model of a name, also one that was withdrawn. @throws {WorkerError} UNKNOWN_MODEL */
+  entryOf(name: string): ServedEntry {
+    const entry = this.entries.find((entry) => entry.name === name);
+    if (entry !== undefined) return entry;
+    const known = this.entries.map(({ name }) => name).join(", ");
+    throw new WorkerError("UNKNOWN_MODEL", `There is no model "${name}" here: the models are ${known}`);
+  }
+
+  /** Unloads a model when what it has is answered: there is none of its name until it is restored. */
+  withdraw(entry: ServedEntry): Promise<void> {
+    return this.#inTurn(entry, async () => {
+      entry.isWithdrawn = true;
+      for (const end = monotonicMs() + MOST_WITHDRAWAL_MS; !this.#isIdle(entry.index) && monotonicMs() < end;) {
+        await sleep(IDLE_LOOK_MS);
+      }
+      await entry.loading?.catch(() => {});
+      if (entry.session !== undefined) await this.#unloading(entry);
+    });
+  }
+
+  /**
+   * Loads a model that was withdrawn or is not there, and one whose file was changed or that is to be served otherwise.
+   *
+   * @throws as `InferenceSession.create` @throws {TypeError | RangeError} for what it cannot be served by
+   */
+  restore(entry: ServedEntry, overrides: ConfigOverrides = {}): Promise<void> {
+    return this.#inTurn(entry, async () => {
+      await entry.loading?.catch(() => {});
+      const before = entry.config, isOther = Object.keys(overrides).length > 0;
+      if (isOther) entry.config = completeConfig(entry.name, { ...definedConfig(before), ...overrides });
+      try {
+        await (isOther || entry.session === undefined ? this.load(entry) : this.#reloadIfChanged(entry));
+      } catch (error) {
+        entry.config = before;
+        throw error;
+      }
+      entry.isWithdrawn = false;
+    });
+  }
+
+  #inTurn(entry: ServedEntry, work: () => Promise<void>): Promise<void> {
+    const done = entry.controlled.then(work);
+    entry.controlled = done.catch(() => {});
+    return done;
   }
 
   /** What clients are told of a model, which is loaded for it if need be. */
@@ -110,7 +163,8 @@ export class ServedModels {
     const entry = this.entries[index];
     if (entry === undefined || entry.loading || entry.session || this.#closed) return;
     const before = monotonicMs(); // who came later may find it there
-    this.load(entry).catch((error) => {
+    const loaded = entry.isWithdrawn ? Promise.reject(withdrawnError(entry.name)) : this.load(entry);
+    loaded.catch((error) => {
       this.#executors.tell({ kind: "refuse", model: index, before, error: errorMessage(error) });
     });
   }
@@ -176,9 +230,7 @@ export class ServedModels {
       const { ttlMs } = entry.config, { session } = entry;
       if (ttlMs < 0 || session === undefined || !this.#isIdle(entry.index)) continue;
       const idleSince = Math.max(entry.readyAt, this.#lastAt(entry.index));
-      if (monotonicMs() - idleSince >= ttlMs) {
-        entry.loading = this.#unload(entry).finally(() => entry.loading = undefined);
-      }
+      if (monotonicMs() - idleSince >= ttlMs) void this.#unloading(entry);
     }
   }
 
@@ -190,6 +242,10 @@ export class ServedModels {
     await this.load(entry);
   }
 
+  #unloading(entry: ServedEntry): Promise<void> {
+    return entry.loading = this.#unload(entry).finally(() => entry.loading = undefined);
+  }
+
   async #unload(entry: ServedEntry): Promise<void> {
     const { session, index, epoch } = entry;
     await this.#executors.ask({ kind: "unload", model: index, epoch }, "unloaded");
@@ -198,6 +254,9 @@ export class ServedModels {
     await session?.[Symbol.asyncDispose]();
   }
 }
+
+const withdrawnError = (name: string): WorkerError =>
+  new WorkerError("UNKNOWN_MODEL", `Model "${name}" is unloaded here`);
 
 function settingsOf({ config, batching, description }: ServedEntry): ModelSettings {
   const { maxBatchSize, maxQueueDelayMs, maxQueueSize, queueTimeoutMs, state } = config;

@@ -19,7 +19,8 @@ export function processMemory(pid: number | "self" = "self"): ProcessMemory | un
 /** What the status of a worker is made of. */
 export interface StatusSources {
   readonly startedAt: number;
-  readonly socket: string | undefined;
+  readonly socket: string;
+  readonly http: string | undefined;
   readonly executors: number;
   readonly state: "starting" | "serving" | "draining";
   readonly board: Board;
@@ -37,7 +38,7 @@ export function isBusy({ board, executors }: Pick<StatusSources, "board" | "exec
 
 /** Puts the status of a worker together. */
 export function workerStatus(sources: StatusSources): WorkerStatus {
-  const { startedAt, socket, executors, board, entries, clients } = sources;
+  const { startedAt, socket, http, executors, board, entries, clients } = sources;
   const state = sources.state === "serving" ? (isBusy(sources) ? "busy" : "ready") : sources.state;
   return {
     state,
@@ -45,7 +46,8 @@ export function workerStatus(sources: StatusSources): WorkerStatus {
     runtime: ffi.runtime,
     version: config.version,
     startedAt,
-    ...(socket !== undefined && { socket }),
+    socket,
+    ...(http !== undefined && { http }),
     executors,
     memory: processMemory(),
     models: entries.map((entry) => modelStatus(entry, sources)),

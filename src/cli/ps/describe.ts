@@ -95,7 +95,7 @@ function describeOne(seen: Seen): string {
       : [`${name} is not batched: ${batching.slice(OFF.length)}`]),
   ]);
   return [
-    `${colors.bold(socket)}: ${status.state}`,
+    `${colors.bold(socket)}: ${status.state}${status.http === undefined ? "" : `, ${status.http}`}`,
     models(status.models),
     ...notes,
     "",

@@ -11,6 +11,14 @@ export interface Flags {
   readonly queueSize?: number;
   readonly queueTimeout?: number;
   readonly ttl?: number;
+  readonly http?: string;
+  readonly serverName?: string;
+  readonly tokenFile?: string;
+  readonly allowHost?: readonly string[];
+  readonly allowOrigin?: readonly string[];
+  readonly allowClientShm?: boolean;
+  readonly allowRepositoryControl?: boolean;
+  readonly maxBody?: number;
   readonly executors?: number;
   readonly maxMemory?: number;
   /** By the model's name, outputs by the names of the inputs that they are the next values of. */
@@ -27,6 +35,11 @@ export interface Flags {
 export function something(text: string): string {
   if (text === "") throw new InvalidArgumentError("Something wanted.");
   return text;
+}
+
+/** A text that says something, added to those before. */
+export function another(text: string, before: readonly string[] = []): readonly string[] {
+  return [...before, something(text)];
 }
 
 /** A whole number from 1 on. */

@@ -1,18 +1,12 @@
 import process from "node:process";
 import picocolors from "picocolors";
 import { formatMs } from "../bench/units.ts";
-import type { ModelChange } from "./messages.ts";
+import type { ModelChange, Ready } from "./messages.ts";
 
 /** What happens to a worker, as `coload serve` tells it. */
 export type ServeEvent =
   | { readonly event: "starting"; readonly pid: number | undefined; readonly models: readonly string[] }
-  | {
-    readonly event: "ready";
-    readonly pid: number | undefined;
-    readonly elapsedMs: number;
-    readonly models: readonly string[];
-    readonly socket: string;
-  }
+  | { readonly event: "ready"; readonly pid: number | undefined } & Ready
   | { readonly event: "present"; readonly pid: number; readonly message: string }
   | { readonly event: "waiting"; readonly socket: string }
   | { readonly event: "failed"; readonly code?: string; readonly message: string }
@@ -39,7 +33,9 @@ function describe(event: ServeEvent): string {
     case "starting":
       return `starting: ${event.models.join(", ")} (pid ${event.pid})`;
     case "ready":
-      return `ready in ${formatMs(event.elapsedMs)}: ${event.models.join(", ")} at ${event.socket}`;
+      return `ready in ${formatMs(event.elapsedMs)}: ${event.models.join(", ")} at ${event.socket}${
+        event.http === undefined ? "" : ` and ${event.http}`
+      }`;
     case "present":
       return event.message;
     case "waiting":

@@ -1,6 +1,6 @@
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
-import type { WorkerOptions } from "../../worker/model_worker.ts";
+import type { WorkerOptions } from "../../worker/worker_options.ts";
 
 /** What the process of a worker is told, in a line of JSON each. It ends when its input does. */
 export type ToWorker =
@@ -15,9 +15,18 @@ export interface ModelChange {
   readonly problem?: string;
 }
 
+/** A worker that serves. */
+export interface Ready {
+  readonly models: readonly string[];
+  readonly socket: string;
+  /** Where it answers HTTP. */
+  readonly http?: string;
+  readonly elapsedMs: number;
+}
+
 /** What the process of a worker says, in a line of JSON each. */
 export type FromWorker =
-  | { readonly ready: { readonly models: readonly string[]; readonly socket: string; readonly elapsedMs: number } }
+  | { readonly ready: Ready }
   /** It cannot serve, and ends. */
   | { readonly failed: { readonly code?: string; readonly message: string } }
   | { readonly changed: ModelChange }

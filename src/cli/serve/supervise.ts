@@ -3,7 +3,7 @@ import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { NativeError } from "../../errors.ts";
 import type { WorkerStatus } from "../../protocol/status.ts";
-import type { WorkerOptions } from "../../worker/model_worker.ts";
+import type { WorkerOptions } from "../../worker/worker_options.ts";
 import { SocketClaim } from "../../worker/socket_claim.ts";
 import { Backoff } from "./backoff.ts";
 import type { Say } from "./log.ts";

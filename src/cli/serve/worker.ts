@@ -5,7 +5,8 @@
  */
 import process from "node:process";
 import { models as registry } from "../../registry/model_registry.ts";
-import { ModelWorker, type WorkerOptions } from "../../worker/model_worker.ts";
+import { ModelWorker } from "../../worker/model_worker.ts";
+import type { WorkerOptions } from "../../worker/worker_options.ts";
 import { PhaseBar } from "../progress.ts";
 import { type FromWorker, readMessages, toLine, type ToWorker } from "./messages.ts";
 import { ModelChanges } from "./model_changes.ts";
@@ -44,8 +45,8 @@ class ToldWorker {
     }
     void this.#worker.failed.then((error) => this.#fail(error));
     this.#changes = new ModelChanges(this.#worker, (changed) => void say({ changed }));
-    const { socket } = this.#worker.endpoints, elapsedMs = performance.now() - begin;
-    await say({ ready: { models: Object.keys(options.models), socket, elapsedMs } });
+    const { endpoints } = this.#worker, elapsedMs = performance.now() - begin;
+    await say({ ready: { models: Object.keys(options.models), ...endpoints, elapsedMs } });
   }
 
   /** Says why it cannot serve, and ends the process. */

@@ -2,8 +2,9 @@ import { readFileSync } from "node:fs";
 import path from "node:path";
 import { typeError } from "../../errors.ts";
 import { defaultSocket, socketPath } from "../../protocol/endpoint.ts";
+import { completeHttpOptions } from "../../worker/http/http_options.ts";
 import { completeConfig, type ModelConfig } from "../../worker/model_config.ts";
-import type { WorkerOptions } from "../../worker/model_worker.ts";
+import type { WorkerOptions } from "../../worker/worker_options.ts";
 import { nameOfPath } from "../../worker/served_models.ts";
 import type { Flags } from "./flags.ts";
 
@@ -31,9 +32,41 @@ export function workerOptions(models: readonly string[], flags: Flags): WorkerOp
     ...config,
     models: Object.fromEntries(complete),
     socket: socketPath(flags.socket ?? config.socket ?? defaultSocket()),
+    ...httpOptions(flags, config.http),
     ...(flags.executors !== undefined && { executors: flags.executors }),
     ...(flags.maxMemory !== undefined && { maxMemoryBytes: flags.maxMemory }),
   };
+}
+
+/** How HTTP is answered: what the command line says goes before the file. */
+function httpOptions(flags: Flags, configured: WorkerOptions["http"]): Pick<WorkerOptions, "http"> {
+  const { http, serverName, tokenFile, allowHost, allowOrigin, allowClientShm, allowRepositoryControl, maxBody } =
+    flags;
+  const given = typeof configured === "string" ? { listen: configured } : configured, listen = http ?? given?.listen;
+  const wanted = {
+    ...(serverName !== undefined && { serverName }),
+    ...(tokenFile !== undefined && { token: readToken(tokenFile) }),
+    ...(allowHost !== undefined && { allowedHosts: allowHost }),
+    ...(allowOrigin !== undefined && { allowedOrigins: allowOrigin }),
+    ...(allowClientShm !== undefined && { allowClientSharedMemory: allowClientShm }),
+    ...(allowRepositoryControl !== undefined && { allowRepositoryControl }),
+    ...(maxBody !== undefined && { maxBodyBytes: maxBody }),
+  };
+  if (listen === undefined) {
+    if (Object.keys(wanted).length > 0) throw mistake("Options of HTTP are of use with --http alone");
+    return {};
+  }
+  const options = { ...given, ...wanted, listen };
+  completeHttpOptions(options);
+  return { http: options };
+}
+
+function readToken(file: string): string {
+  try {
+    return readFileSync(file, "utf8").trim();
+  } catch (error) {
+    throw mistake(`Cannot read the token: ${(error as Error).message}`);
+  }
 }
 
 /** How a model is served: what the command line says, it says of all. */

@@ -1,6 +1,6 @@
 import { createInterface } from "node:readline";
 import { clearTimeout, setTimeout } from "node:timers";
-import type { WorkerOptions } from "../../worker/model_worker.ts";
+import type { WorkerOptions } from "../../worker/worker_options.ts";
 import { type FromWorker, readMessages, toLine, type ToWorker } from "./messages.ts";
 import { startScript } from "../start_script.ts";
 

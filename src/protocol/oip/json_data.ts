@@ -136,7 +136,7 @@ function floatsText(what: string, array: Float32Array<ArrayBuffer> | Float64Arra
   }
   const values = Array.from(array);
   if (!hasNegativeZero) return JSON.stringify(values);
-  return `[${values.map((value) => Object.is(value, -0) ? "-0" : value).join()}]`; // JSON.stringify makes 0 of it
+  return `[${values.map((value) => Object.is(value, -0) ? "-0.0" : value).join()}]`; // JSON.stringify makes 0 of it, and Python an integer of -0
 }
 
 /**
