@@ -1,5 +1,6 @@
 /**
- * The other end of a model worker: its models, with the interface of a session in this process.
+ * The other end of a model worker, or of a server of the Open Inference Protocol: its models, with the interface of a
+ * session in this process.
  *
  * @module
  */

@@ -5,10 +5,13 @@ import { defaultSocket, socketPath } from "../protocol/endpoint.ts";
 import type { WorkerStatus } from "../protocol/status.ts";
 import type { Feeds } from "../session/run_options.ts";
 import type { Tensors } from "../session/tensors.ts";
+import { httpEndpoint, isHttpEndpoint } from "./http_endpoint.ts";
+import { HttpLink } from "./http_link.ts";
+import { type Link, modelName } from "./link.ts";
 import { makeRemoteSession, type RemoteSession } from "./remote_session.ts";
 import { checkRetry, type RetryOptions } from "./retry.ts";
 import { streamInOrder } from "./stream_in_order.ts";
-import { modelName, WorkerLink } from "./worker_link.ts";
+import { WorkerLink } from "./worker_link.ts";
 
 /** Options of {@linkcode ModelClient.connect}. */
 export interface ClientOptions {
@@ -16,10 +19,15 @@ export interface ClientOptions {
   retry?: RetryOptions;
   /** For how long a request may take, in ms. Default: without an end. */
   timeoutMs?: number;
-  /** Whether tensors go through shared memory. Default: `true`; where there is none, they go as bytes. */
+  /**
+   * Whether tensors go through shared memory. Default: `true`; where there is none, they go as bytes. Over HTTP those
+   * go through it that lie in named shared memory already, to servers of this machine that say they map it.
+   */
   sharedMemory?: boolean;
-  /** What the worker calls this client. Default: the name of the program. */
+  /** What the worker calls this client. Default: the name of the program. Over HTTP it is not told. */
   name?: string;
+  /** What a server of HTTP lets this client in by: sent as `Authorization: Bearer`. */
+  token?: string;
 }
 
 /** Options of {@linkcode ModelClient.infer}. */
@@ -29,7 +37,13 @@ export interface InferOptions extends CallOptions {
 }
 
 /**
- * Runs models that a worker owns, in another process of this machine and user.
+ * Runs models that a worker owns, in another process of this machine and user, or any server of the Open Inference
+ * Protocol over HTTP: a worker with an HTTP face, Triton, KServe, OpenVINO and others.
+ *
+ * Over HTTP tensors go as bytes by the extension for binary data; by that for system shared memory where they lie in
+ * named regions and the server is on this machine; and as JSON to servers that have neither, which cannot carry float16
+ * and bfloat16. There is no `runSync` and no `sequence`. To give a request up ends its connection; if the server is to
+ * write into shared memory it goes on instead, and the memory stays in use until it is answered.
  *
  * @example
  * ```ts
@@ -53,26 +67,32 @@ export interface InferOptions extends CallOptions {
  * ```
  */
 export class ModelClient implements AsyncDisposable {
-  readonly #link: WorkerLink;
+  readonly #link: Link;
 
-  private constructor(link: WorkerLink) {
+  private constructor(link: Link) {
     this.#link = link;
   }
 
   /**
-   * Connects to a worker, waiting for it as the retries allow.
+   * Connects to a worker or a server, waiting for it as the retries allow.
    *
-   * @param endpoint a path, or `unix:` and a path. Default: where workers listen that were told no path
+   * @param endpoint a path, `unix:` and a path, or an address such as `http://127.0.0.1:8000` or `https://host/prefix`.
+   * Default: where workers listen that were told no path
    * @throws {WorkerError} WORKER_UNAVAILABLE, WORKER_PROTOCOL, WORKER_BUSY, WORKER_TIMEOUT
    * @throws {SystemError} SOCKET_PATH for a path that is too long
-   * @throws {TypeError | RangeError} for bad options; UNSUPPORTED for an endpoint of another kind
+   * @throws {TypeError | RangeError} for bad options, such as a token for a socket
+   * @throws {NativeError} UNSUPPORTED for an endpoint of another kind
    */
   static async connect(endpoint: string = defaultSocket(), options: ClientOptions = {}): Promise<ModelClient> {
     checkClientOptions(options);
-    const { retry, timeoutMs = Infinity, sharedMemory: sharesMemory = true, name = programName() } = options;
-    const link = new WorkerLink(socketPath(endpoint), { retry: checkRetry(retry), timeoutMs, sharesMemory, name });
-    await link.connect();
-    return new ModelClient(link);
+    const link = linkTo(endpoint, options);
+    try {
+      await link.connect();
+      return new ModelClient(link);
+    } catch (error) {
+      await link.close();
+      throw error;
+    }
   }
 
   /**
@@ -90,7 +110,13 @@ export class ModelClient implements AsyncDisposable {
   /**
    * Runs a model. Tensors in shared memory are not copied, others are copied once.
    *
+   * Over HTTP a worker of Coload's answers with its errors. Of other servers the status decides: 404 is UNKNOWN_MODEL,
+   * 408 and 504 WORKER_TIMEOUT, 429 WORKER_BUSY, 502 WORKER_DIED, 503 WORKER_BUSY in the server's own words and
+   * WORKER_UNAVAILABLE otherwise; and WORKER_PROTOCOL with its words is everything else, such as 400 for what it refuses,
+   * 401 for a wrong token and 500 for a run that failed.
+   *
    * @throws as `InferenceSession.run` rejects
+   * @throws {TypeError} UNSUPPORTED over HTTP for a sequence, and for what JSON cannot carry where there is only that
    * @throws {WorkerError} UNKNOWN_MODEL; WORKER_DIED, WORKER_UNAVAILABLE, WORKER_TIMEOUT, WORKER_BUSY, WORKER_PROTOCOL
    */
   async infer(model: string, feeds: Feeds, options: InferOptions = {}): Promise<Tensors> {
@@ -121,16 +147,21 @@ export class ModelClient implements AsyncDisposable {
   /** Whether the worker answers, and takes requests. */
   async health(): Promise<boolean> {
     try {
-      return await this.#link.callOnce("health") === true;
+      return await this.#link.health();
     } catch (error) {
       if (error instanceof WorkerError) return false;
       throw error;
     }
   }
 
-  /** What the worker is doing. @throws {WorkerError} as {@linkcode ModelClient.infer} */
+  /**
+   * What the worker is doing.
+   *
+   * @throws {WorkerError} as {@linkcode ModelClient.infer}
+   * @throws {TypeError} UNSUPPORTED for a server of HTTP that is no worker of Coload's: the protocol has no such thing
+   */
   async status(): Promise<WorkerStatus> {
-    return await this.#link.call("status") as WorkerStatus;
+    return await this.#link.status();
   }
 
   /** Ends it: requests in flight fail with WORKER_UNAVAILABLE. */
@@ -139,7 +170,18 @@ export class ModelClient implements AsyncDisposable {
   }
 }
 
-const KNOWN = ["retry", "timeoutMs", "sharedMemory", "name"];
+const KNOWN = ["retry", "timeoutMs", "sharedMemory", "name", "token"];
+
+function linkTo(endpoint: string, options: ClientOptions): Link {
+  const { timeoutMs = Infinity, sharedMemory: sharesMemory = true, name = programName(), token } = options;
+  const retry = checkRetry(options.retry);
+  if (isHttpEndpoint(endpoint)) {
+    return new HttpLink(httpEndpoint(endpoint), { retry, timeoutMs, sharesMemory, token });
+  }
+  const socket = socketPath(endpoint);
+  if (token === undefined) return new WorkerLink(socket, { retry, timeoutMs, sharesMemory, name });
+  throw typeError("INVALID_ARGUMENT", "Cannot connect: a token is for HTTP, a socket lets in who is of its user");
+}
 
 function checkClientOptions(options: ClientOptions): void {
   if (typeof options !== "object" || options === null) {
@@ -147,7 +189,10 @@ function checkClientOptions(options: ClientOptions): void {
   }
   const unknown = Object.keys(options).find((key) => !KNOWN.includes(key));
   if (unknown) throw typeError("INVALID_ARGUMENT", `Cannot connect: there is no option "${unknown}"`);
-  const { timeoutMs } = options;
+  const { timeoutMs, token } = options;
+  if (token !== undefined && !(typeof token === "string" && /^[\x21-\x7e]+$/.test(token))) {
+    throw typeError("INVALID_ARGUMENT", "Cannot connect: a text of visible characters of ASCII wanted as token");
+  }
   if (timeoutMs !== undefined && !(typeof timeoutMs === "number" && timeoutMs > 0)) {
     throw rangeError("OUT_OF_RANGE", `Cannot connect: a timeoutMs above 0 wanted, ${timeoutMs} found`);
   }

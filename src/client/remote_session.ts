@@ -5,10 +5,10 @@ import type { ModelDescription } from "../protocol/remote_model.ts";
 import type { Model } from "../session/inference_session.ts";
 import type { Feeds } from "../session/run_options.ts";
 import type { Tensors } from "../session/tensors.ts";
-import type { ModelName, WorkerLink } from "./worker_link.ts";
+import type { Link, ModelName } from "./link.ts";
 
 /** Makes one. For the client. */
-export let makeRemoteSession: (link: WorkerLink, model: ModelName, description: ModelDescription) => RemoteSession;
+export let makeRemoteSession: (link: Link, model: ModelName, description: ModelDescription) => RemoteSession;
 
 /** A worker's model, with the interface of a session. Disposing of it lets nothing go: the worker keeps the model. */
 export class RemoteSession implements Model, Disposable, AsyncDisposable {
@@ -20,11 +20,11 @@ export class RemoteSession implements Model, Disposable, AsyncDisposable {
   readonly name: string;
   /** The model's version. */
   readonly version: string;
-  readonly #link: WorkerLink;
+  readonly #link: Link;
   readonly #model: ModelName;
   #disposed = false;
 
-  private constructor(link: WorkerLink, model: ModelName, { inputs, outputs, name, version }: ModelDescription) {
+  private constructor(link: Link, model: ModelName, { inputs, outputs, name, version }: ModelDescription) {
     this.inputs = inputs;
     this.outputs = outputs;
     this.name = name;
@@ -51,7 +51,8 @@ export class RemoteSession implements Model, Disposable, AsyncDisposable {
   /**
    * Runs it in the worker while this thread waits. It looks after the worker at least every 100 ms.
    *
-   * @throws as {@linkcode RemoteSession.run} rejects; WORKER_UNAVAILABLE while the connection is lost
+   * @throws as {@linkcode RemoteSession.run} rejects; WORKER_UNAVAILABLE while the connection is lost; TypeError
+   * UNSUPPORTED over HTTP
    */
   runSync(feeds: Feeds, options?: CallSyncOptions): Tensors {
     if (this.#disposed) throw disposedError(`model "${this.name}"`);

@@ -2,24 +2,16 @@ import { disposedError, WorkerError } from "../errors.ts";
 import { unlessAborted } from "../ort/unless_aborted.ts";
 import { type CallOptions, type CallSyncOptions, checkCallOptions } from "../protocol/call_options.ts";
 import { checkDescription, type ModelDescription, RemoteModel } from "../protocol/remote_model.ts";
+import type { WorkerStatus } from "../protocol/status.ts";
 import type { Feeds } from "../session/run_options.ts";
 import type { Tensors } from "../session/tensors.ts";
 import { BlockingConnection } from "./blocking_connection.ts";
 import { BytesCall } from "./bytes_call.ts";
+import { type Link, MAY_BE_CHANGED, type ModelName } from "./link.ts";
 import { neverRan } from "../protocol/never_ran.ts";
 import { type Retry, retrying } from "./retry.ts";
 import { timeLimit } from "../protocol/time_limit.ts";
 import { type ConnectionOptions, WorkerConnection } from "./worker_connection.ts";
-
-/** Mistakes that may be due to a model's inputs and outputs having changed. */
-const MAY_BE_CHANGED: readonly unknown[] = [
-  "MODEL_CHANGED",
-  "UNKNOWN_FEED",
-  "MISSING_FEED",
-  "INVALID_DTYPE",
-  "INVALID_SHAPE",
-  "UNKNOWN_OUTPUT",
-];
 
 /** How a client reaches its worker. */
 export interface LinkOptions extends ConnectionOptions {
@@ -28,21 +20,8 @@ export interface LinkOptions extends ConnectionOptions {
   readonly timeoutMs: number;
 }
 
-/** Which model of a worker is meant. */
-export interface ModelName {
-  readonly name: string;
-  readonly version: string | undefined;
-  /** Both in one. */
-  readonly key: string;
-}
-
-/** Makes one. */
-export function modelName(name: string, version: string | undefined): ModelName {
-  return { name, version, key: version === undefined ? name : `${name}@${version}` };
-}
-
 /** A worker, whichever process it is at the time: when the connection is lost, the next request makes a new one. */
-export class WorkerLink {
+export class WorkerLink implements Link {
   readonly socket: string;
   readonly #options: LinkOptions;
   #connection: WorkerConnection | undefined;
@@ -68,14 +47,14 @@ export class WorkerLink {
     return (await this.#retrying({}, true, (connection) => this.#describe(connection, model))).description;
   }
 
-  /** Calls a method of the worker. @throws {WorkerError} and what the worker answers */
-  async call(method: string): Promise<unknown> {
-    return await this.#retrying({}, true, (connection) => this.#call(connection, method));
+  /** What the worker is doing. @throws {WorkerError} and what the worker answers */
+  async status(): Promise<WorkerStatus> {
+    return await this.#retrying({}, true, (connection) => this.#call(connection, "status")) as WorkerStatus;
   }
 
-  /** The same, once, and only where a connection can be made at once. */
-  async callOnce(method: string): Promise<unknown> {
-    return await this.#call(await this.#connected(), method);
+  /** Whether it takes requests: asked once, and only where a connection can be made at once. @throws {WorkerError} */
+  async health(): Promise<boolean> {
+    return await this.#call(await this.#connected(), "health") === true;
   }
 
   /** Calls a method, and gives it up after the client's time. @throws {WorkerError} WORKER_TIMEOUT */

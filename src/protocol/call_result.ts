@@ -113,7 +113,8 @@ export function fillOutput(name: string, target: Tensor, found: Tensor): Tensor 
   return target;
 }
 
-function checkFilled(name: string, target: Tensor, shape: readonly number[]): void {
+/** Refuses an output of another shape than the tensor's that was given for it. @throws {RangeError} INVALID_SHAPE */
+export function checkFilled(name: string, target: Tensor, shape: readonly number[]): void {
   if (equalShapes(target.shape, shape)) return;
   const message = `Cannot write output "${name}": shape [${shape.join(", ")}] wanted, [${
     target.shape.join(", ")

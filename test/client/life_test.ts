@@ -116,7 +116,7 @@ describe("connecting", () => {
     for (const endpoint of ["", "unix:", "unix:a\0b", 3]) {
       await assert.rejects(ModelClient.connect(endpoint as string), invalid);
     }
-    await assert.rejects(ModelClient.connect("http://localhost:1"), failure("NativeError", "UNSUPPORTED"));
+    await assert.rejects(ModelClient.connect("ftp://localhost:1"), failure("NativeError", "UNSUPPORTED"));
     await assert.rejects(ModelClient.connect(`/tmp/${"x".repeat(200)}`), failure("SystemError", "SOCKET_PATH"));
     await assert.rejects(ModelClient.connect(nowhere), failure("WorkerError", "WORKER_UNAVAILABLE"));
     await assert.rejects(ModelClient.connect(`unix:${nowhere}`), failure("WorkerError", "WORKER_UNAVAILABLE"));
