@@ -100,7 +100,8 @@ export class ClientRegions implements Disposable {
    * @throws {RangeError} INVALID_LENGTH
    */
   read(part: RegionPart, target: Uint8Array): void {
-    const region = this.#within(part, target), { fd } = region.descriptor;
+    const region = this.#within(part), { fd } = region.descriptor;
+    checkLength(part, target);
     const read = attempt("read", region, () => readAt(fd, target, region.offset + part.byteOffset));
     if (read < target.length) throw shrunk("read", region);
   }
@@ -112,16 +113,17 @@ export class ClientRegions implements Disposable {
    * @throws as {@linkcode ClientRegions.read}
    */
   write(part: RegionPart, source: Uint8Array): void {
-    const region = this.#within(part, source), { fd } = region.descriptor, at = region.offset + part.byteOffset;
+    const region = this.#within(part), { fd } = region.descriptor, at = region.offset + part.byteOffset;
+    checkLength(part, source);
     const isThere = attempt("write", region, () => statusOf(fd)).byteLength >= at + source.length;
     if (!isThere) throw shrunk("write", region);
     const written = attempt("write", region, () => writeAt(fd, source, at));
     if (written < source.length) throw shrunk("write", region);
   }
 
-  /** Keeps regions for an inference, until it ends. @throws {OipError} 404 for one that is unknown */
-  hold(names: Iterable<string>): Disposable {
-    const held = Array.from(new Set(names), (name) => this.#find(name));
+  /** Keeps parts for an inference, until it ends. @throws {OipError} 404 for an unknown region; 400 for a part beyond one */
+  hold(parts: readonly RegionPart[]): Disposable {
+    const held = [...new Set(parts.map((part) => this.#within(part)))];
     for (const region of held) region.holds++;
     const letGo = (region: Region): void => {
       region.holds--;
@@ -137,16 +139,14 @@ export class ClientRegions implements Disposable {
   }
 
   /** The region of a part, which lies within it. */
-  #within({ region: name, byteOffset, byteLength }: RegionPart, bytes: Uint8Array): Region {
+  #within({ region: name, byteOffset, byteLength }: RegionPart): Region {
     const region = this.#find(name), { byteSize } = region;
     if (byteLength > byteSize || byteOffset > byteSize - byteLength) {
       const message = `Shared memory region ${quote(name)} has ${byteSize} bytes, and no ${byteLength} from ` +
         `${byteOffset} on`;
       throw new OipError(400, message);
     }
-    if (bytes.length === byteLength) return region;
-    const message = `Cannot copy a part of region ${quote(name)}: ${byteLength} bytes wanted, ${bytes.length} found`;
-    throw rangeError("INVALID_LENGTH", message);
+    return region;
   }
 
   #removeIfLeft(region: Region): void {
@@ -160,6 +160,12 @@ export class ClientRegions implements Disposable {
   [Symbol.dispose](): void {
     this.unregister(undefined);
   }
+}
+
+function checkLength({ region, byteLength }: RegionPart, { length }: Uint8Array): void {
+  if (length === byteLength) return;
+  const message = `Cannot copy a part of region ${quote(region)}: ${byteLength} bytes wanted, ${length} found`;
+  throw rangeError("INVALID_LENGTH", message);
 }
 
 function attempt<T>(doing: string, { name }: Region, act: () => T): T {

@@ -54,10 +54,10 @@ export class Inference {
     return { status: 200, headers: binary, parts };
   }
 
-  /** Keeps the regions that a request names until it is answered. */
+  /** Keeps the parts that a request names until it is answered. */
   #hold({ inputs, outputs = [] }: InferRequest): Disposable | undefined {
-    const names = [...inputs, ...outputs].flatMap(({ part }) => part?.region ?? []);
-    return names.length === 0 ? undefined : served(this.#regions).hold(names);
+    const parts = [...inputs, ...outputs].flatMap(({ part }) => part ?? []);
+    return parts.length === 0 ? undefined : served(this.#regions).hold(parts);
   }
 
   #feed({ name, dtype, shape, tensor, part }: InferInput, made: DisposableStack): Tensor {

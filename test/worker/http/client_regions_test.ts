@@ -84,7 +84,7 @@ describe("regions of clients", () => {
     using file = plant(bytes(8));
     const regions = new ClientRegions(LIMITS);
     regions.register("data", { key: file.name, offset: 0, byte_size: 8 });
-    const held = regions.hold(["data"]);
+    const held = regions.hold([part("data", 0, 1)]);
     regions[Symbol.dispose]();
     assert.deepEqual(read(regions, "data", 7, 1), [8]);
     held[Symbol.dispose]();
@@ -98,7 +98,7 @@ describe("a part of a region", () => {
     using regions = new ClientRegions(LIMITS);
     assert.throws(() => read(regions, "data", 0, 8), refused(404, /data/));
     assert.throws(() => regions.write(part("data", 0, 1), Uint8Array.of(1)), refused(404));
-    assert.throws(() => regions.hold(["data"]), refused(404));
+    assert.throws(() => regions.hold([part("data", 0, 1)]), refused(404));
   });
 
   it("lies within it, though its file goes on", () => {
@@ -168,7 +168,7 @@ describe("a region that an inference holds", () => {
 
   it("goes when the inference ends, and not before", () => {
     using made = held();
-    const { regions, body } = made, inference = regions.hold(["data", "data"]);
+    const { regions, body } = made, inference = regions.hold([part("data", 0, 1), part("data", 0, 1)]);
     regions.unregister("data");
     regions.unregister("data");
     assert.equal(regions.status(undefined).length, 1);
@@ -183,9 +183,9 @@ describe("a region that an inference holds", () => {
 
   it("goes when the last inference ends, one that came after it was unregistered too", () => {
     using made = held();
-    const { regions } = made, first = regions.hold(["data"]);
+    const { regions } = made, first = regions.hold([part("data", 0, 1)]);
     regions.unregister(undefined);
-    const second = regions.hold(["data"]);
+    const second = regions.hold([part("data", 0, 1)]);
     first[Symbol.dispose]();
     assert.deepEqual(read(regions, "data", 0, 1), [1]);
     second[Symbol.dispose]();
@@ -194,13 +194,13 @@ describe("a region that an inference holds", () => {
 
   it("stays when it was not unregistered", () => {
     using made = held();
-    made.regions.hold(["data"])[Symbol.dispose]();
+    made.regions.hold([part("data", 0, 1)])[Symbol.dispose]();
     assert.equal(made.regions.count, 1);
   });
 
   it("is not held by an inference that names an unknown one", () => {
     using made = held();
-    assert.throws(() => made.regions.hold(["data", "other"]), refused(404, /other/));
+    assert.throws(() => made.regions.hold([part("data", 0, 1), part("other", 0, 1)]), refused(404, /other/));
     made.regions.unregister("data");
     assert.equal(made.regions.count, 0);
   });
