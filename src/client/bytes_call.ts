@@ -22,7 +22,7 @@ export class BytesCall implements Disposable {
 
   /** Checks feeds and outputs, and copies them. @throws as `InferenceSession.run` */
   constructor(remote: RemoteModel, feeds: Feeds, options: CallOptions, asynchronous: boolean) {
-    const { timeoutMs, priority, sequence, outputs: wanted } = options;
+    const { timeoutMs, queueTimeoutMs, priority, sequence, outputs: wanted } = options;
     checkInputs(remote, feeds, NOWHERE, sequence === undefined ? [] : remote.description.state);
     const plain = wanted === undefined ? {} : { outputs: wanted };
     this.#remote = remote;
@@ -30,7 +30,7 @@ export class BytesCall implements Disposable {
     this.#outputs = selectOutputs(remote, plain, asynchronous, NOWHERE, new Set());
     if (this.#outputs.length === 0) throw typeError("INVALID_ARGUMENT", "Cannot run: no output to compute is named");
     const { name, version } = remote.description, outputs = this.#outputs.map(({ port }) => port.name);
-    const about = { model: name, version, outputs, options: { timeoutMs, priority, sequence } };
+    const about = { model: name, version, outputs, options: { timeoutMs, queueTimeoutMs, priority, sequence } };
     this.body = encodeTensors(about, feeds);
     try {
       for (const tensor of Object.values(feeds)) this.#pins.read(storageOf(tensor));

@@ -17,7 +17,7 @@ import type { HttpEndpoint } from "./http_endpoint.ts";
 import { answerError, isRefusal } from "./http_failure.ts";
 import { HttpModels, jsonOf, type ServedModel } from "./http_models.ts";
 import { HttpRegions } from "./http_regions.ts";
-import { type HttpAnswer, type HttpRequest, HttpTransport, joined } from "./http_transport.ts";
+import { type HttpAnswer, type HttpRequest, HttpTransport, joined, MOST_INFERENCE_BYTES } from "./http_transport.ts";
 import { type Link, MAY_BE_CHANGED, type ModelName } from "./link.ts";
 import { type Retry, retrying } from "./retry.ts";
 
@@ -38,6 +38,8 @@ interface Limit {
 
 /** Inferences in flight; more wait their turn. */
 const MOST_INFERENCES = 128;
+/** Times of waiting in a queue that are sent, in ms; a longer one is none. */
+const MOST_QUEUE_MS = 2 ** 31;
 const HEADER_LENGTH = "inference-header-content-length";
 /** 1 is the first of all, and 0 what is usual. */
 const PRIORITY: Readonly<Record<Priority, number>> = { high: 1, normal: 0, low: 3 };
@@ -183,10 +185,9 @@ export class HttpLink implements Link {
     { path, abilities: { isBinary } }: ServedModel,
     call: HttpCall,
     nameOf: RegionNames,
-    { priority = "normal", idempotent = this.#options.retry.idempotent }: CallOptions,
+    { priority = "normal", queueTimeoutMs = Infinity, idempotent = this.#options.retry.idempotent }: CallOptions,
     limit: Limit,
   ): Promise<Tensors> {
-    const restMs = limit.deadline === Infinity ? 0 : Math.max(1, limit.deadline - performance.now());
     const outputs = call.outputs(nameOf, isBinary),
       asked = {
         id: undefined,
@@ -194,13 +195,14 @@ export class HttpLink implements Link {
         outputs,
         isBinaryByDefault: isBinary && outputs === undefined,
         priority: PRIORITY[priority],
-        timeoutMicros: Math.ceil(restMs * 1000),
+        timeoutMicros: queueTimeoutMs > MOST_QUEUE_MS ? 0 : Math.ceil(queueTimeoutMs * 1000),
       };
     const { headerLength, parts } = encodeInferRequest(asked, { isJson: !isBinary });
     const headers: Record<string, string> = headerLength === undefined
       ? { "content-type": "application/json" }
       : { "content-type": "application/octet-stream", [HEADER_LENGTH]: String(headerLength) };
-    const request: HttpRequest = { method: "POST", path: `${path}/infer`, headers, body: joined(parts) };
+    const body = joined(parts), mostBytes = MOST_INFERENCE_BYTES;
+    const request: HttpRequest = { method: "POST", path: `${path}/infer`, headers, body, mostBytes };
     const send = call.isWritten(nameOf)
       ? () => this.#sendToEnd(request, call, limit)
       : () => this.#send(request, limit);

@@ -145,7 +145,7 @@ export class CallFrame {
     words[at + SLOT.flags] = stream === undefined ? flags : flags | FLAG.own;
     if (stream !== undefined) words[at + SLOT.executor] = stream.id % 2 ** 31;
     words[at + SLOT.priority] = PRIORITIES.indexOf(options?.priority ?? "normal");
-    words[at + SLOT.queueMs] = Math.min(2 ** 31 - 1, Math.ceil(options?.timeoutMs ?? 0));
+    words[at + SLOT.queueMs] = Math.min(2 ** 31 - 1, Math.ceil(options?.queueTimeoutMs ?? options?.timeoutMs ?? 0));
     this.#submit();
   }
 

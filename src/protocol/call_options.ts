@@ -16,6 +16,8 @@ export interface SequenceOptions {
 export interface RequestOptions {
   /** For how long to wait for the answer, in ms, before it is given up and stopped. Default: the client's. */
   timeoutMs?: number;
+  /** For how long it may wait for its turn, in ms, before it is refused. Default: as `timeoutMs`; over HTTP without an end. */
+  queueTimeoutMs?: number;
   /** Which requests of the model go first. Default: `"normal"`. */
   priority?: Priority;
   /** A stream whose state the worker keeps. */
@@ -31,10 +33,11 @@ export interface CallOptions extends RunOptions, RequestOptions {}
 
 /** @throws {TypeError | RangeError} for options that are not what their types say */
 export function checkCallOptions(options: CallOptions): void {
-  const { timeoutMs, priority, sequence, idempotent: _, ...run } = options;
+  const { timeoutMs, queueTimeoutMs, priority, sequence, idempotent: _, ...run } = options;
   checkRunOptions(run);
-  if (timeoutMs !== undefined && !(typeof timeoutMs === "number" && timeoutMs > 0)) {
-    throw rangeError("OUT_OF_RANGE", `Cannot run: a timeoutMs above 0 wanted, ${timeoutMs} found`);
+  for (const [what, ms] of Object.entries({ timeoutMs, queueTimeoutMs })) {
+    if (ms === undefined || (typeof ms === "number" && ms > 0)) continue;
+    throw rangeError("OUT_OF_RANGE", `Cannot run: a ${what} above 0 wanted, ${ms} found`);
   }
   if (priority !== undefined && !PRIORITIES.includes(priority)) {
     const message = `Cannot run: the priority ${PRIORITIES.join(", ")} wanted, ${String(priority)} found`;

@@ -206,8 +206,8 @@ export class Connection {
       throw error;
     });
     const { caller } = await this.#local;
-    const { timeoutMs, priority, sequence } = (options ?? {}) as CallOptions;
-    const wanted = { outputs: outputs as string[] | undefined, timeoutMs, priority, sequence, signal };
+    const { timeoutMs, queueTimeoutMs, priority, sequence } = (options ?? {}) as CallOptions;
+    const wanted = { outputs: outputs as string[] | undefined, timeoutMs, queueTimeoutMs, priority, sequence, signal };
     const given = Object.fromEntries(Object.entries(wanted).filter(([, value]) => value !== undefined)) as CallOptions;
     const results = await caller.run(remote, tensors, given);
     return encodeTensors({}, results);

@@ -115,8 +115,12 @@ export class ServedModels {
       for (const end = monotonicMs() + MOST_WITHDRAWAL_MS; !this.#isIdle(entry.index) && monotonicMs() < end;) {
         await sleep(IDLE_LOOK_MS);
       }
-      await entry.loading?.catch(() => {});
-      if (entry.session !== undefined) await this.#unloading(entry);
+      while (entry.loading !== undefined || entry.session !== undefined) {
+        if (entry.loading !== undefined) await entry.loading.catch(() => {});
+        else await this.#unloading(entry);
+      }
+      entry.state = "absent";
+      entry.problem = undefined;
     });
   }
 
@@ -127,11 +131,11 @@ export class ServedModels {
    */
   restore(entry: ServedEntry, overrides: ConfigOverrides = {}): Promise<void> {
     return this.#inTurn(entry, async () => {
-      await entry.loading?.catch(() => {});
+      while (entry.loading !== undefined) await entry.loading.catch(() => {});
       const before = entry.config, isOther = Object.keys(overrides).length > 0;
       if (isOther) entry.config = completeConfig(entry.name, { ...definedConfig(before), ...overrides });
       try {
-        await (isOther || entry.session === undefined ? this.load(entry) : this.#reloadIfChanged(entry));
+        await (isOther || entry.session === undefined ? this.load(entry, true) : this.#reloadIfChanged(entry));
       } catch (error) {
         entry.config = before;
         throw error;
@@ -152,9 +156,10 @@ export class ServedModels {
     return entry.description!;
   }
 
-  /** Loads a model that is not there. @throws as `InferenceSession.create` */
-  load(entry: ServedEntry): Promise<void> {
+  /** Loads a model that is not there. @throws as `InferenceSession.create` @throws {WorkerError} UNKNOWN_MODEL if it was withdrawn */
+  load(entry: ServedEntry, isRestored = false): Promise<void> {
     if (this.#closed) return Promise.reject(new WorkerError("WORKER_UNAVAILABLE", "The worker is closing"));
+    if (entry.isWithdrawn && !isRestored) return Promise.reject(withdrawnError(entry.name));
     return entry.loading ??= this.#load(entry).finally(() => entry.loading = undefined);
   }
 
@@ -163,8 +168,7 @@ export class ServedModels {
     const entry = this.entries[index];
     if (entry === undefined || entry.loading || entry.session || this.#closed) return;
     const before = monotonicMs(); // who came later may find it there
-    const loaded = entry.isWithdrawn ? Promise.reject(withdrawnError(entry.name)) : this.load(entry);
-    loaded.catch((error) => {
+    this.load(entry).catch((error) => {
       this.#executors.tell({ kind: "refuse", model: index, before, error: errorMessage(error) });
     });
   }

@@ -38,7 +38,8 @@ describe("a request over HTTP that fails", () => {
     [501, "not that", "WORKER_PROTOCOL"],
     [502, undefined, "WORKER_DIED"],
     [503, "queue full", "WORKER_BUSY"],
-    [503, undefined, "WORKER_UNAVAILABLE"],
+    [503, "the model failed", "WORKER_DIED"],
+    [503, undefined, "WORKER_DIED"],
     [504, undefined, "WORKER_TIMEOUT"],
     [200 + 4, undefined, "WORKER_PROTOCOL"],
   ];

@@ -65,6 +65,7 @@ for (const [kind, extensions] of [["binary data", ["binary_tensor_data"]], ["JSO
         [feeds, { outputStorage: "elsewhere" }, failure("TypeError", "INVALID_ARGUMENT")],
         [feeds, { priority: "highest" }, failure("TypeError", "INVALID_ARGUMENT")],
         [feeds, { timeoutMs: 0 }, failure("RangeError", "OUT_OF_RANGE")],
+        [feeds, { queueTimeoutMs: 0 }, failure("RangeError", "OUT_OF_RANGE")],
         [feeds, { sequence: { id: 1, start: true } }, unsupported],
       ];
       for (const [fed, options, expected] of wrong) await assert.rejects(model.run(fed as never, options), expected);
@@ -119,14 +120,18 @@ for (const [kind, extensions] of [["binary data", ["binary_tensor_data"]], ["JSO
       await assert.rejects(client.model("other"), failure("WorkerError", "UNKNOWN_MODEL", /nothing at/));
     });
 
-    it("is told of priority and time, and of nothing otherwise", async () => {
+    it("is told of priority and time in the queue, and of nothing otherwise", async () => {
       await client.infer("add", feeds);
       await client.infer("add", feeds, { priority: "high" });
-      await client.infer("add", feeds, { priority: "low", timeoutMs: 5000 });
-      const [none, high, low] = server.inferred.map(({ json }) => json.parameters as Record<string, number>);
-      assert.deepEqual([none, high], [undefined, { priority: 1 }]);
-      assert.equal(low!.priority, 3);
-      assert.ok(low!.timeout! > 4_000_000 && low!.timeout! <= 5_000_000 && Number.isInteger(low!.timeout));
+      await client.infer("add", feeds, { priority: "low", timeoutMs: 20_000, queueTimeoutMs: 1.2345 });
+      for (const long of [Number.MAX_SAFE_INTEGER, Infinity, 2 ** 31 + 1]) {
+        await client.infer("add", feeds, { timeoutMs: long });
+        await client.infer("add", feeds, { queueTimeoutMs: long });
+      }
+      await client.infer("add", feeds, { queueTimeoutMs: 2 ** 31 });
+      const [none, high, low, ...long] = server.inferred.map(({ json }) => json.parameters);
+      assert.deepEqual([none, high, low], [undefined, { priority: 1 }, { priority: 3, timeout: 1235 }]);
+      assert.deepEqual(long, [...Array(6).fill(undefined), { timeout: 1000 * 2 ** 31 }]);
     });
 
     it("runs no thread down: there is no runSync", async () => {

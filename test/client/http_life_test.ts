@@ -3,6 +3,7 @@ import { once } from "node:events";
 import type { ServerResponse } from "node:http";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { ModelClient } from "../../src/client/mod.ts";
+import { runChild } from "../support/child.ts";
 import { failure, floats } from "../support/sessions.ts";
 import { OipServer, reply } from "./oip_server.ts";
 import { soon, until } from "./support.ts";
@@ -117,6 +118,23 @@ describe("connections over HTTP", () => {
     });
   }
 
+  it("to a proxy that lost the server have a request sent again only where it may be repeated", async () => {
+    await using repeating = await ModelClient.connect(server.endpoint, { retry });
+    await repeating.model("add");
+    const says = "upstream connect error or disconnect/reset before headers. reset reason: connection termination";
+    for (const [status, body] of [[503, says], [503, '{"error":"it died"}'], [503, ""], [502, "<html>"]] as const) {
+      server.inferences = (_came, response) => response.writeHead(status).end(body);
+      server.came.length = 0;
+      await assert.rejects(soon(repeating.infer("add", feeds, { idempotent: false })), died);
+      assert.equal(server.inferred.length, 1);
+      let ends = 0;
+      server.inferences = (came, response) =>
+        ends++ < 3 ? response.writeHead(status).end(body) : server.answer(came, response);
+      await soon(repeating.infer("add", feeds, { idempotent: true }));
+      assert.equal(ends, 4);
+    }
+  });
+
   it("that the server ended meanwhile are made anew", async () => {
     await isFine();
     const { port } = server, known = await client.model("add");
@@ -139,6 +157,21 @@ describe("connections over HTTP", () => {
       await assert.rejects(request, disposed);
     }
     await client[Symbol.asyncDispose]();
+  });
+
+  it("keep no process whose client has ended, though the server is to write its memory yet", async () => {
+    const came = Promise.withResolvers<void>();
+    server.extensions = ["binary_tensor_data", "system_shared_memory"];
+    server.inferences = () => came.resolve(); // and no answer
+    server.others = (asked, response) => {
+      if (asked.path !== "/v2/coload/status") server.answer(asked, response);
+      else came.promise.then(() => reply(response, 200, {}));
+    };
+    const { code, stdout, stderr } = await runChild(new URL("children/http_given_up.ts", import.meta.url), [
+      server.endpoint,
+    ]);
+    assert.deepEqual([code, stdout], [0, "given up\n"], stderr);
+    assert.ok(JSON.stringify(server.inferred[0]!.json.outputs).includes("shared_memory_region"));
   });
 });
 
@@ -167,17 +200,28 @@ describe("a server over HTTP that is away", () => {
     await using server = await OipServer.listen();
     await using client = await ModelClient.connect(server.endpoint, { retry });
     await client.model("add");
-    const answers: [number, string | undefined][] = [[503, "queue full"], [503, undefined], [429, "slower"]];
+    const untaken = [
+      "The queue is full",
+      "queue full",
+      "[request id: 1] Exceeds maximum queue size",
+      "Not ready yet",
+      "it takes no more",
+      "draining",
+      "overloaded",
+    ];
+    const answers: [number, string | undefined][] = [...untaken.map((words): [number, string] => [503, words])];
+    answers.push([503, undefined], [429, "slower"]);
+    const all = answers.length;
     server.inferences = (came, response) => {
       const [status, words] = answers.shift() ?? [200, undefined];
       if (status === 200) server.answer(came, response);
       else if (words) reply(response, status, { error: words });
-      else response.writeHead(status).end();
+      else response.writeHead(status, { "retry-after": "1" }).end();
     };
     const a = floats([1, 2]), running = client.infer("add", { ...feeds, a });
     a.data.fill(-1);
     assert.deepEqual([...(await soon(running)).c!.data], sum);
-    assert.equal(server.inferred.length, 4);
+    assert.equal(server.inferred.length, all + 1);
     server.inferences = (_came, response) => reply(response, 503, { error: "queue full" });
     await assert.rejects(soon(client.infer("add", feeds, { timeoutMs: 30 })), { name: "WorkerError" });
   });

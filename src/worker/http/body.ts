@@ -1,15 +1,12 @@
 import type { IncomingMessage } from "node:http";
-import { promisify } from "node:util";
 import zlib from "node:zlib";
 import { OipError } from "../../protocol/oip/oip_error.ts";
 import { joined } from "./call.ts";
 
-type Unpack = (packed: Uint8Array, options: { maxOutputLength: number }) => Promise<Uint8Array<ArrayBuffer>>;
-
-const UNPACK: Readonly<Record<string, Unpack>> = {
+const UNPACK: Readonly<Record<string, () => zlib.Gunzip | zlib.Inflate>> = {
   __proto__: null as never,
-  gzip: promisify(zlib.gunzip) as Unpack,
-  deflate: promisify(zlib.inflate) as Unpack,
+  gzip: () => zlib.createGunzip(),
+  deflate: () => zlib.createInflate(),
 };
 
 /** The bodies of all requests that are not answered yet. */
@@ -82,14 +79,31 @@ export class Body implements Disposable {
     if (Number(headers["content-length"]) > this.#most) throw this.#tooLarge();
     const packed = await this.#receive();
     if (unpack === undefined) return packed;
+    return await this.#unpack(encoding, unpack(), packed);
+  }
+
+  /** Unpacks piece by piece: a few bytes may be of many. */
+  async #unpack(
+    encoding: string,
+    stream: zlib.Gunzip | zlib.Inflate,
+    packed: Uint8Array,
+  ): Promise<Uint8Array<ArrayBuffer>> {
+    const chunks: Uint8Array[] = [];
+    let length = 0;
+    stream.end(packed);
     try {
-      const unpacked = await unpack(packed, { maxOutputLength: this.#most });
-      this.#hold(unpacked.length);
-      return unpacked;
+      for await (const chunk of stream as AsyncIterable<Uint8Array>) {
+        length += chunk.length;
+        if (length > this.#most) throw this.#tooLarge();
+        this.hold(chunk.length);
+        chunks.push(chunk);
+      }
+      return joined(chunks);
     } catch (cause) {
       if (cause instanceof OipError) throw cause;
-      if ((cause as { code?: unknown }).code === "ERR_BUFFER_TOO_LARGE") throw this.#tooLarge();
       throw new OipError(400, `The body is not ${encoding}: ${(cause as Error).message}`, { cause });
+    } finally {
+      stream.destroy();
     }
   }
 
@@ -108,7 +122,7 @@ export class Body implements Disposable {
         length += chunk.length;
         try {
           if (length > this.#most) throw this.#tooLarge();
-          this.#hold(chunk.length);
+          this.hold(chunk.length);
           chunks.push(chunk);
         } catch (error) {
           fail(error);
@@ -125,7 +139,8 @@ export class Body implements Disposable {
     });
   }
 
-  #hold(bytes: number): void {
+  /** Notes that the request takes so many more bytes. @throws {OipError} 503 where there are no more */
+  hold(bytes: number): void {
     this.#bodies.take(bytes);
     this.#held += bytes;
   }

@@ -9,6 +9,10 @@ export interface Call {
   readonly signal: AbortSignal;
   /** The body, unpacked. @throws {OipError} for one that is too large, broken, or packed in an unknown way */
   body(): Promise<Uint8Array<ArrayBuffer>>;
+  /** Notes that it takes so many more bytes until it is answered. @throws {OipError} 503 where there are no more */
+  hold(bytes: number): void;
+  /** Whether it comes from a process of this machine and user. */
+  isOfThisUser(): boolean;
 }
 
 /** What is answered. */

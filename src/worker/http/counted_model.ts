@@ -14,7 +14,7 @@ export function countedModels({ models }: WorkerStatus, statistics: Pick<Statist
 
 /** Requests that were answered with their results. */
 export function successesOf({ statistics: { requests, failures } }: CountedModel): number {
-  return requests - failures;
+  return Math.max(0, requests - failures); // executors count meanwhile
 }
 
 /** For how long these requests waited and for how long they were computed, all together, in ms. */

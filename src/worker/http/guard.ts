@@ -24,16 +24,19 @@ export class Guard {
    * Refuses who may not.
    *
    * @param isOpen whether no token is wanted: probes have none
+   * @returns whether the token is there, if one is wanted at all
    * @throws {OipError} 400 for a request without a host; 401; 403
    */
-  check(headers: IncomingHttpHeaders, isOpen: boolean): void {
+  check(headers: IncomingHttpHeaders, isOpen: boolean): boolean {
     this.#checkHost(headers.host);
     const { origin } = headers, site = headers["sec-fetch-site"];
     const isPage = origin !== undefined || !OWN_SITES.includes(site as string | undefined);
     if (isPage && !this.#isAllowed(origin)) {
       throw new OipError(403, `Web pages of ${origin ?? "other sites"} may not call this server: see allowedOrigins`);
     }
-    if (!isOpen) this.#checkToken(headers.authorization);
+    const problem = this.#tokenProblem(headers.authorization);
+    if (problem !== undefined && !isOpen) throw new OipError(401, problem);
+    return problem === undefined;
   }
 
   /** What a page of an allowed origin must be told, so that its browser lets it read the answer. */
@@ -54,11 +57,11 @@ export class Guard {
     throw new OipError(403, `This server is not called ${host}: see allowedHosts`);
   }
 
-  #checkToken(header: string | undefined): void {
-    if (this.#digest === undefined) return;
+  #tokenProblem(header: string | undefined): string | undefined {
+    if (this.#digest === undefined) return undefined;
     const [, token] = /^bearer ([\x21-\x7e]+)$/i.exec(header ?? "") ?? [];
-    if (token !== undefined && timingSafeEqual(digest(token), this.#digest)) return;
-    throw new OipError(401, token === undefined ? "A bearer token wanted" : "The bearer token is another one");
+    if (token === undefined) return "A bearer token wanted";
+    return timingSafeEqual(digest(token), this.#digest) ? undefined : "The bearer token is another one";
   }
 }
 

@@ -5,19 +5,21 @@ import { promisify } from "node:util";
 import zlib from "node:zlib";
 import { SystemError } from "../../errors.ts";
 import { Bodies, Body } from "./body.ts";
-import { type Call, joined, nothing, type Reply } from "./call.ts";
+import { type Call, type Handler, joined, json, nothing, type Reply } from "./call.ts";
+import { Connections } from "./connections.ts";
 import { errorReply } from "./error_reply.ts";
 import { Guard } from "./guard.ts";
 import type { CompleteHttpOptions } from "./http_options.ts";
+import { isOfThisUser } from "./peer_user.ts";
 import { type Route, Routes } from "./routes.ts";
-import { SMALL, watchReader } from "./slow_readers.ts";
+import { sendBody } from "./send_body.ts";
 
 /** How long a caller may take to send what it began, in ms: its headers, and all of a request. */
 const HEADERS_MS = 10_000, REQUEST_MS = 120_000, CHECK_MS = 1000;
 /** For how long a connection is kept that says nothing between two requests, in ms. */
 const KEEP_ALIVE_MS = 60_000;
-/** How often to look whether all is answered, in ms. */
-const CLOSE_LOOK_MS = 5;
+/** How often to look whether all is answered, in ms, and for how long. */
+const CLOSE_LOOK_MS = 5, MOST_CLOSE_MS = 10_000;
 /** Connections at once, and bytes of all requests that are not answered. */
 const MOST_CONNECTIONS = 16_384, MOST_BYTES_HELD: number = 512 << 20;
 
@@ -29,6 +31,16 @@ const PACK: Readonly<Record<string, Pack>> = {
   deflate: promisify(zlib.deflate) as Pack,
 };
 
+/** Answers who brought no token by a status alone: what there is, and why it is not ready, are not for all to know. */
+async function silently(handler: Handler, call: Call): Promise<Reply> {
+  try {
+    return await handler(call);
+  } catch (error) {
+    const { status } = errorReply(error);
+    return json({ error: status === 404 ? "unknown" : "not ready" }, status);
+  }
+}
+
 /** Answers HTTP by routes. */
 export class HttpFace implements AsyncDisposable {
   readonly #server: http.Server;
@@ -36,6 +48,7 @@ export class HttpFace implements AsyncDisposable {
   readonly #guard: Guard;
   readonly #options: CompleteHttpOptions;
   readonly #bodies = new Bodies(MOST_BYTES_HELD);
+  readonly #connections = new Connections();
   #inFlight = 0;
   #isClosing = false;
 
@@ -85,18 +98,20 @@ export class HttpFace implements AsyncDisposable {
   }
 
   async #take(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    this.#inFlight++;
-    const gone = new AbortController(), isHead = request.method === "HEAD";
-    response.once("close", () => gone.abort());
+    const gone = new AbortController(), answered = this.#connections.begin(request.socket, () => gone.abort());
     for (const stream of [request, response]) stream.on("error", () => {}); // the caller is gone
+    if (answered === undefined) return;
+    this.#inFlight++;
+    response.once("close", () => gone.abort());
     using body = new Body(request, this.#options.maxBodyBytes, this.#bodies);
     try {
       const reply = await this.#answer(request, body, gone.signal).catch(errorReply);
       const headers = { ...reply.headers, ...this.#guard.pageHeaders(request.headers) };
-      if (!gone.signal.aborted) await this.#send(response, { ...reply, headers }, isHead, body.isLeft);
+      if (!gone.signal.aborted) await this.#send(request, response, { ...reply, headers }, body.isLeft, gone.signal);
     } catch {
       response.destroy(); // there is nobody to be told
     } finally {
+      answered();
       this.#inFlight--;
     }
   }
@@ -105,8 +120,16 @@ export class HttpFace implements AsyncDisposable {
     const { method = "", url = "", headers } = request;
     if (method === "OPTIONS" && headers["access-control-request-method"] !== undefined) return this.#allow(headers);
     const { route, params } = this.#routes.find(method, url);
-    this.#guard.check(headers, route.isOpen === true);
-    const call: Call = { params, headers, signal, body: () => body.read() };
+    const isTrusted = this.#guard.check(headers, route.isOpen === true);
+    const call: Call = {
+      params,
+      headers,
+      signal,
+      body: () => body.read(),
+      hold: (bytes) => body.hold(bytes),
+      isOfThisUser: () => isOfThisUser(request.socket),
+    };
+    if (!isTrusted) return await silently(route.handler, call);
     const reply = await route.handler(call), pack = PACK[headers["accept-encoding"] ?? ""]; // who takes that alone
     if (pack === undefined || reply.parts.length === 0) return reply;
     const packed = await pack(joined(reply.parts));
@@ -126,19 +149,15 @@ export class HttpFace implements AsyncDisposable {
   }
 
   async #send(
+    { method }: IncomingMessage,
     response: ServerResponse,
     { status, headers, parts }: Reply,
-    isHead: boolean,
     isBodyLeft: boolean,
+    gone: AbortSignal,
   ): Promise<void> {
-    const byteLength = parts.reduce((sum, { length }) => sum + length, 0);
-    const closes = isBodyLeft || this.#isClosing;
+    const byteLength = parts.reduce((sum, { length }) => sum + length, 0), closes = isBodyLeft || this.#isClosing;
     response.writeHead(status, { ...headers, "content-length": byteLength, ...closes && { connection: "close" } });
-    const sent = watchReader(response, byteLength);
-    const pieces = byteLength <= SMALL ? [joined(parts)] : parts; // in one packet, or without a copy
-    if (!isHead) { for (const piece of pieces) response.write(piece); }
-    response.end();
-    await sent;
+    await sendBody(response, method === "HEAD" ? [] : parts, gone);
   }
 
   /** Takes no more, closes what says nothing, and resolves when all is answered. */
@@ -146,7 +165,9 @@ export class HttpFace implements AsyncDisposable {
     this.#isClosing = true;
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     this.#server.closeIdleConnections();
-    while (this.#inFlight > 0) await sleep(CLOSE_LOOK_MS);
+    for (const end = performance.now() + MOST_CLOSE_MS; this.#inFlight > 0 && performance.now() < end;) {
+      await sleep(CLOSE_LOOK_MS);
+    }
     this.#server.closeAllConnections();
     await closed;
   }

@@ -13,26 +13,33 @@ export class RegionCalls {
   }
 
   /** What is registered: all of it, or the region that the path names. */
-  status({ params: { region } }: Call): Reply {
-    return json(served(this.#regions).status(region));
+  status(call: Call): Reply {
+    return json(served(this.#regions, call).status(call.params.region));
   }
 
   /** Registers the region that the body describes. */
   async register(call: Call): Promise<Reply> {
-    const regions = served(this.#regions);
+    const regions = served(this.#regions, call);
     regions.register(call.params.region!, parseObject(await call.body()));
     return nothing();
   }
 
   /** Forgets a region, or all; what runs on it goes on. */
-  unregister({ params: { region } }: Call): Reply {
-    served(this.#regions).unregister(region);
+  unregister(call: Call): Reply {
+    served(this.#regions, call).unregister(call.params.region);
     return nothing();
   }
 }
 
-/** The regions. @throws {OipError} 501 where callers may name none */
-export function served(regions: ClientRegions | undefined): ClientRegions {
-  if (regions !== undefined) return regions;
-  throw new OipError(501, "Shared memory of clients is not served here: see --allow-client-shm");
+/**
+ * The regions, for who could read that memory without this server, too.
+ *
+ * @throws {OipError} 501 where callers may name none; 403 for processes of others
+ */
+export function served(regions: ClientRegions | undefined, call: Call): ClientRegions {
+  if (regions === undefined) {
+    throw new OipError(501, "Shared memory of clients is not served here: see --allow-client-shm");
+  }
+  if (call.isOfThisUser()) return regions;
+  throw new OipError(403, "Shared memory is for processes of this machine, and of the user that this server runs as");
 }

@@ -21,6 +21,9 @@ export interface FoundRoute {
   readonly params: Params;
 }
 
+/** What proxies put before the path. */
+const ORIGIN = /^https?:\/\/[^/?#]*/i;
+
 const METHODS: readonly Method[] = ["GET", "POST"];
 /** Of a model's or a region's name in a path. */
 const MOST_NAME_LENGTH = 1024;
@@ -35,7 +38,7 @@ export class Routes {
 
   /** The route of a method and path. @throws {OipError} 404, 405 */
   find(method: string, url: string): FoundRoute {
-    const path = url.split("?", 1)[0]!, asked = method === "HEAD" ? "GET" : method;
+    const path = url.replace(ORIGIN, "").split(/[?#]/, 1)[0] || "/", asked = method === "HEAD" ? "GET" : method;
     const found = METHODS.includes(asked as Method) ? this.#lookUp(asked as Method, path) : undefined;
     if (found !== undefined) return found;
     const others = METHODS.filter((other) => this.#lookUp(other, path) !== undefined);

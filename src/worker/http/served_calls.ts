@@ -34,6 +34,7 @@ export class ServedCalls {
 
   /** What feeds of a model are checked against; loads it if need be. @throws as `ServedModels.load` */
   async remote(entry: ServedEntry): Promise<RemoteModel> {
+    this.find(entry.name, entry.config.version); // it may have been unloaded since
     const description = await this.#service.models.describe(entry), found = this.#remotes[entry.index];
     if (found?.description === description) return found;
     return this.#remotes[entry.index] = new RemoteModel(description);

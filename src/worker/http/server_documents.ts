@@ -2,8 +2,14 @@ import config from "../../../deno.json" with { type: "json" };
 import { encodeModelMetadata } from "../../protocol/oip/model_metadata.ts";
 import { OipError } from "../../protocol/oip/oip_error.ts";
 import type { Service } from "../connection.ts";
+import type { ServedEntry } from "../served_models.ts";
 import { type Call, json, nothing, type Reply } from "./call.ts";
 import type { CompleteHttpOptions } from "./http_options.ts";
+
+/** Whether a model is not there that is to be: one that was there before comes again by itself. */
+function isMissing({ state, isWithdrawn, loadedAt }: ServedEntry): boolean {
+  return !isWithdrawn && (state === "failed" || (state === "loading" && loadedAt === 0));
+}
 
 /** Says what the server and its models are, and whether they are ready. */
 export class ServerDocuments {
@@ -39,7 +45,7 @@ export class ServerDocuments {
   ready(): Reply {
     const { models, isDraining } = this.#service;
     if (isDraining) throw new OipError(400, "The server is draining");
-    const missing = models.entries.find(({ state }) => state === "failed" || state === "loading");
+    const missing = models.entries.find(isMissing);
     if (missing !== undefined) throw new OipError(400, `Model "${missing.name}" is ${missing.state}`);
     return nothing();
   }

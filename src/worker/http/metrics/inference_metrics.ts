@@ -18,7 +18,7 @@ function failures(model: CountedModel): Sample[] {
     REJECTED: refused,
     CANCELED: cancelled,
     BACKEND: runFailures,
-    OTHER: failures - cancelled - runFailures,
+    OTHER: Math.max(0, failures - cancelled - runFailures), // executors count meanwhile
   };
   return Object.entries(reasons).map(([reason, count]) => [{ model: name!, reason, version: version! }, count]);
 }

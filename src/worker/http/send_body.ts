@@ -1,0 +1,44 @@
+import type { ServerResponse } from "node:http";
+import { clearTimeout, setTimeout } from "node:timers";
+import { joined } from "./call.ts";
+
+/** A piece of an answer, in bytes, and for how long its caller may take to read it, in ms. */
+const PIECE = 1 << 18, PIECE_MS = 30_000;
+/** An answer of so many bytes goes in one packet, or few. */
+const SMALL = 1 << 16;
+
+/** Sends the body of an answer, and ends it. A caller that does not read it is let go. */
+export async function sendBody(
+  response: ServerResponse,
+  parts: readonly Uint8Array[],
+  gone: AbortSignal,
+): Promise<void> {
+  const byteLength = parts.reduce((sum, { length }) => sum + length, 0);
+  if (byteLength > SMALL) {
+    for (const part of parts) {
+      for (let at = 0; at < part.length && !gone.aborted; at += PIECE) {
+        if (!response.write(part.subarray(at, at + PIECE))) await event("drain", response, gone);
+      }
+    }
+  }
+  const ended = event("finish", response, gone);
+  if (byteLength > SMALL || byteLength === 0) response.end();
+  else response.end(joined(parts));
+  await ended;
+}
+
+/** Resolves when a response says so, or its caller is gone: one that takes too long is made to be. */
+function event(name: "drain" | "finish", response: ServerResponse, gone: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (gone.aborted) return resolve();
+    const timer = setTimeout(() => response.destroy(), PIECE_MS).unref();
+    const done = (): void => {
+      clearTimeout(timer);
+      response.off(name, done);
+      gone.removeEventListener("abort", done);
+      resolve();
+    };
+    response.once(name, done);
+    gone.addEventListener("abort", done);
+  });
+}
