@@ -63,6 +63,15 @@ describe("a body", () => {
     assert.match(await closed, /^HTTP\/1.1 413 /);
   });
 
+  it("that is packed takes no more than all requests together may, while it is unpacked", async () => {
+    const most = 64 << 20, packed = zlib.gzipSync(new Uint8Array(most)), headers = { "content-encoding": "gzip" };
+    await using large = await serveHttp({ any: identity("float32", ["n"]) }, { maxBodyBytes: most });
+    const asked = Array.from({ length: 12 }, () => large.ask(PATH, { headers, body: packed }));
+    const statuses = (await Promise.all(asked)).map(({ status }) => status);
+    assert.ok(statuses.every((status) => status === 400 || status === 503) && statuses.includes(503), `${statuses}`);
+    assert.equal((await large.ask(PATH, { body: small })).status, 200);
+  });
+
   it("in many pieces is one", async () => {
     const { socket, closed } = await rawConnection(served.endpoint);
     socket.write(`POST ${PATH} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n`);

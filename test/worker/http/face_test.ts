@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { add, dynamicOutput, identity, sequenceOutput, strings } from "../../support/models.ts";
+import { add, dynamicOutput, identity, sequenceOutput, slow, strings } from "../../support/models.ts";
 import { ask, bytesOf, serveHttp, withBinary } from "./support.ts";
 
 let served: Awaited<ReturnType<typeof serveHttp>>;
@@ -122,6 +122,14 @@ describe("an inference", () => {
   it("of zero elements", async () => {
     const { json } = await infer("any", { inputs: [input("x", [], "FP32", [0])] });
     assert.deepEqual(json.outputs[0], { name: "y", datatype: "FP32", shape: [0], data: [] });
+  });
+
+  it("that runs longer than it may wait for its turn is answered", async () => {
+    await using slower = await serveHttp({ slow: slow(64) });
+    const x = { name: "x", shape: [64], datatype: "FP32", data: Array.from({ length: 64 }, (_, i) => i) };
+    const iterations = { name: "iterations", shape: [], datatype: "INT64", data: [3000] };
+    const body = JSON.stringify({ inputs: [x, iterations], parameters: { timeout: 1000, priority: 1 } });
+    assert.equal((await slower.ask("/v2/models/slow/infer", { body })).status, 200);
   });
 
   it("whose numbers JSON cannot say is refused, and not answered wrongly", async () => {

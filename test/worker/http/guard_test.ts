@@ -96,6 +96,10 @@ describe("a token", () => {
       assert.equal((await served.ask(path)).status, 200);
     }
     assert.equal((await served.ask("/metrics")).status, 401);
+    const unknown = await served.ask("/v2/models/nothing/ready");
+    assert.deepEqual([unknown.status, unknown.json], [404, { error: "unknown" }]); // what there is, is not for all to know
+    const known = await served.ask("/v2/models/nothing/ready", { headers: { authorization: `Bearer ${TOKEN}` } });
+    assert.match(known.json.error, /the models are add/);
   });
 });
 

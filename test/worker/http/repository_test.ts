@@ -4,7 +4,7 @@ import { describe, it } from "node:test";
 import { ModelClient } from "../../../src/client/mod.ts";
 import { add, identity } from "../../support/models.ts";
 import { failure, floats } from "../../support/sessions.ts";
-import { serveHttp } from "./support.ts";
+import { rawConnection, serveHttp } from "./support.ts";
 
 const ALLOWED = { allowRepositoryControl: true };
 const control = (model: string, action: "load" | "unload", parameters = {}) =>
@@ -66,6 +66,28 @@ describe("the repository", () => {
     assert.deepEqual(found.filter((status, i) => status !== 200 && (i % 3 !== 2 || status !== 404)), []);
     assert.equal((await served.ask(...control("add", "load"))).status, 200);
     assert.equal((await served.ask("/v2/models/add/infer", { body: addition })).status, 200);
+  });
+
+  it("does not load an unloaded model for a request that came before, and is whole of late", async () => {
+    await using served = await serveHttp({ add: add(), other: add() }, ALLOWED);
+    const { socket, closed } = await rawConnection(served.endpoint);
+    const head = `POST /v2/models/add/infer HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n`;
+    socket.write(`${head}Content-Length: ${addition.length}\r\n\r\n${addition.slice(0, 10)}`);
+    assert.equal((await served.ask("/v2/health/live")).status, 200); // so that it has come
+    assert.equal((await served.ask(...control("add", "unload"))).status, 200);
+    socket.write(addition.slice(10));
+    assert.match(await closed, /^HTTP\/1\.1 404 /);
+    assert.equal(served.worker.status().models[0]!.state, "absent");
+  });
+
+  it("is ready although a model that was unloaded cannot be loaded", async () => {
+    await using served = await serveHttp({ add: add(), other: add() }, ALLOWED);
+    await served.ask(...control("add", "unload"));
+    writeFileSync(`${served.place.folder}/add.onnx`, "broken");
+    assert.equal((await served.ask(...control("add", "load"))).status, 400);
+    assert.equal((await served.ask("/v2/health/ready")).status, 200);
+    assert.equal((await served.ask("/v2/models/other/infer", { body: addition })).status, 200);
+    assert.equal((await served.ask("/v2/models/add/infer", { body: addition })).status, 404);
   });
 
   it("serves a model in another way where a caller says so", async () => {
