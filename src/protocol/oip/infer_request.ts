@@ -89,8 +89,11 @@ function readOutput(found: unknown, index: number, isBinaryByDefault: boolean): 
   if (isAskedFor(parameters.classification)) {
     throw new OipError(501, `Cannot answer with ${what}: classification is not supported`);
   }
-  const isBinary = readFlag(what, "binary_data", parameters.binary_data) ?? isBinaryByDefault;
-  return { name, isBinary, part: readPart(what, parameters) };
+  const asked = readFlag(what, "binary_data", parameters.binary_data), part = readPart(what, parameters);
+  if (asked === true && part !== undefined) {
+    throw badRequest(`Cannot answer with ${what}: both binary_data and shared_memory_region are asked for`);
+  }
+  return { name, isBinary: asked ?? isBinaryByDefault, part };
 }
 
 function readOutputs(found: unknown, isBinaryByDefault: boolean): readonly InferOutput[] | undefined {

@@ -16,7 +16,9 @@ interface IndexEntry {
 const STATES = { absent: "READY", ready: "READY", loading: "LOADING", failed: "UNAVAILABLE" } as const;
 
 function indexEntry({ name, config: { version }, state, isWithdrawn, loading, problem }: ServedEntry): IndexEntry {
-  if (!isWithdrawn || state === "loading") return { name, version, state: STATES[state], reason: problem?.message ?? "" };
+  if (!isWithdrawn || state === "loading") {
+    return { name, version, state: STATES[state], reason: problem?.message ?? "" };
+  }
   if (loading !== undefined) return { name, version, state: "UNLOADING", reason: "unloading" };
   return { name, version, state: "UNAVAILABLE", reason: "unloaded" };
 }
