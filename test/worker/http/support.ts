@@ -67,6 +67,7 @@ export async function serveHttp(
   const worker = await ModelWorker.serve({
     models: Object.fromEntries(located),
     socket: place.socket,
+    executors: 1,
     http: { ...options, listen: "127.0.0.1:0" },
   });
   const endpoint = worker.endpoints.http!;
