@@ -3,6 +3,7 @@ import { isRegionName } from "../memory/region_file.ts";
 import { unlessAborted } from "../ort/unless_aborted.ts";
 import { type CallOptions, checkCallOptions } from "../protocol/call_options.ts";
 import type { Priority } from "../protocol/lane_layout.ts";
+import { joinParts } from "../protocol/oip/body.ts";
 import { encodeInferRequest } from "../protocol/oip/infer_request.ts";
 import { decodeInferResponse, type InferResponse } from "../protocol/oip/infer_response.ts";
 import { violation } from "../protocol/frames.ts";
@@ -17,7 +18,7 @@ import type { HttpEndpoint } from "./http_endpoint.ts";
 import { answerError, isRefusal } from "./http_failure.ts";
 import { HttpModels, jsonOf, type ServedModel } from "./http_models.ts";
 import { HttpRegions } from "./http_regions.ts";
-import { type HttpAnswer, type HttpRequest, HttpTransport, joined, MOST_INFERENCE_BYTES } from "./http_transport.ts";
+import { type HttpAnswer, type HttpRequest, HttpTransport, MOST_INFERENCE_BYTES } from "./http_transport.ts";
 import { type Link, MAY_BE_CHANGED, type ModelName } from "./link.ts";
 import { type Retry, retrying } from "./retry.ts";
 
@@ -201,7 +202,7 @@ export class HttpLink implements Link {
     const headers: Record<string, string> = headerLength === undefined
       ? { "content-type": "application/json" }
       : { "content-type": "application/octet-stream", [HEADER_LENGTH]: String(headerLength) };
-    const body = joined(parts), mostBytes = MOST_INFERENCE_BYTES;
+    const body = joinParts(parts), mostBytes = MOST_INFERENCE_BYTES;
     const request: HttpRequest = { method: "POST", path: `${path}/infer`, headers, body, mostBytes };
     const send = call.isWritten(nameOf)
       ? () => this.#sendToEnd(request, call, limit)

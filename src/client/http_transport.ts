@@ -3,6 +3,7 @@ import { Agent as SecureAgent, request as requestSecure } from "node:https";
 import type { Socket } from "node:net";
 import { WorkerError } from "../errors.ts";
 import { violation } from "../protocol/frames.ts";
+import { joinParts } from "../protocol/oip/body.ts";
 import { connectionError } from "./http_failure.ts";
 
 /** Bytes of an answer that is metadata, an error or another document; one with more is refused. */
@@ -143,19 +144,8 @@ function collect(incoming: IncomingMessage, mostBytes: number): Promise<HttpAnsw
   incoming.on("close", () => reject(new Error("the connection ended within the answer")));
   incoming.on("end", () => {
     const { statusCode, headers, complete } = incoming;
-    if (complete) resolve({ status: statusCode!, headers, body: joined(pieces) });
+    if (complete) resolve({ status: statusCode!, headers, body: joinParts(pieces) });
   });
   isRefused(Number(incoming.headers["content-length"]));
   return promise;
-}
-
-/** Pieces in one array that nothing else shares. */
-export function joined(pieces: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(pieces.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const piece of pieces) {
-    bytes.set(piece, at);
-    at += piece.length;
-  }
-  return bytes;
 }

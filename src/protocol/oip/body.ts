@@ -18,3 +18,14 @@ export function encodeBody(text: string, binary: readonly Uint8Array[]): Encoded
   padded.set(json);
   return { headerLength: padded.length, parts: [padded, ...binary] };
 }
+
+/** Pieces in one array that nothing else shares. */
+export function joinParts(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
+  }
+  return bytes;
+}

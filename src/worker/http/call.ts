@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders } from "node:http";
+import { joinParts } from "../../protocol/oip/body.ts";
 
 /** A request over HTTP, as handlers see it. */
 export interface Call {
@@ -43,14 +44,7 @@ export function json(found: unknown, status = 200, headers: Readonly<Record<stri
   };
 }
 
-/** Pieces in one. */
+/** Pieces in one: a single one is borrowed. */
 export function joined(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  if (parts.length === 1) return parts[0] as Uint8Array<ArrayBuffer>;
-  const bytes = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.length;
-  }
-  return bytes;
+  return parts.length === 1 ? parts[0] as Uint8Array<ArrayBuffer> : joinParts(parts);
 }

@@ -1,0 +1,105 @@
+/** The peer from PyPI: MLServer, with a small runtime of ours that runs a model by Python's onnxruntime. */
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { dirname, join } from "node:path";
+import process from "node:process";
+import { createInterface } from "node:readline";
+import { setTimeout as wait } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import type { Case } from "../support/cases.ts";
+import { atEnd, type ScratchFolder } from "../support/ending.ts";
+import type { Server } from "./requests.ts";
+
+const FOLDER = fileURLToPath(new URL("../children/oip_mlserver/", import.meta.url));
+const ENVIRONMENT = "node_modules/.coload-bench-python", NAMED_BY = "COLOAD_BENCH_PYTHON";
+const LOOK_MS = 100, MOST_LINES = 200;
+const VERSIONS =
+  "import mlserver, onnxruntime as o, sys; print(mlserver.__version__, o.__version__, sys.version.split()[0])";
+
+/** Where the environment's Python is, and what is in it. */
+export interface PythonEnvironment {
+  readonly python: string;
+  readonly versions: string;
+}
+
+/** What to do where there is no environment. */
+export const HOW_TO_MAKE = `There is no Python with MLServer. Make it once, in this project's folder:
+  python3 -m venv ${ENVIRONMENT}
+  ${ENVIRONMENT}/bin/pip install -r bench/children/oip_mlserver/requirements.txt
+or name the python of another environment that has these by ${NAMED_BY}.`;
+
+/** Looks for the environment. */
+export function findPython(): PythonEnvironment | undefined {
+  const ours = fileURLToPath(new URL(`../../${ENVIRONMENT}/bin/python`, import.meta.url));
+  const python = process.env[NAMED_BY] ?? ours, server = join(dirname(python), "mlserver");
+  if (!existsSync(server)) return undefined;
+  const { status, stdout } = spawnSync(python, ["-c", VERSIONS]);
+  if (status !== 0) return undefined;
+  const [mlserver, onnxruntime, version] = String(stdout).trim().split(" ");
+  return { python, versions: `MLServer ${mlserver}, onnxruntime ${onnxruntime} on Python ${version}` };
+}
+
+/** An MLServer of one model, which ends with its scope. */
+export class MlServer implements Disposable {
+  readonly server: Server;
+  readonly #process: ChildProcess;
+  readonly #forget: () => void;
+
+  private constructor(child: ChildProcess, forget: () => void, port: number) {
+    this.#process = child;
+    this.#forget = forget;
+    this.server = { host: "127.0.0.1", port };
+  }
+
+  /** @param workers processes that run the model beside the one that answers; 0 has that one run it */
+  static async start(
+    { python }: PythonEnvironment,
+    { name, path }: Case,
+    { workers, folder }: { readonly workers: number; readonly folder: ScratchFolder },
+  ): Promise<MlServer> {
+    const env = {
+      ...process.env,
+      MLSERVER_MODEL_NAME: name,
+      MLSERVER_MODEL_URI: path,
+      MLSERVER_HTTP_PORT: "0",
+      MLSERVER_GRPC_PORT: "0",
+      MLSERVER_PARALLEL_WORKERS: String(workers),
+      PYTHONDONTWRITEBYTECODE: "1",
+    };
+    const child = spawn(join(dirname(python), "mlserver"), ["start", FOLDER], {
+      cwd: folder.path, // it makes folders where it runs
+      env,
+      stdio: ["ignore", "pipe", "pipe"],
+      detached: true, // with its workers it is a group, which ends together
+    });
+    const forget = atEnd(() => endGroup(child)), said: string[] = [], listening = Promise.withResolvers<number>();
+    for (const output of [child.stdout!, child.stderr!]) {
+      createInterface({ input: output }).on("line", (line) => {
+        if (said.length < MOST_LINES) said.push(line);
+        const port = /running on http:\/\/127\.0\.0\.1:(\d+) /.exec(line)?.[1];
+        if (port !== undefined) listening.resolve(Number(port));
+      });
+    }
+    const ended = new Promise<never>((_, reject) => {
+      child.on("error", reject);
+      child.on("close", () => reject(new Error(`MLServer ended:\n${said.join("\n")}`)));
+    });
+    ended.catch(() => {}); // as it does in the end
+    const port = await Promise.race([listening.promise, ended]);
+    await Promise.race([untilReady(`http://127.0.0.1:${port}/v2/models/${name}/ready`), ended]);
+    return new MlServer(child, forget, port);
+  }
+
+  [Symbol.dispose](): void {
+    endGroup(this.#process);
+    this.#forget();
+  }
+}
+
+async function untilReady(url: string): Promise<void> {
+  while (!await fetch(url).then(({ ok }) => ok, () => false)) await wait(LOOK_MS);
+}
+
+function endGroup({ pid, exitCode, signalCode }: ChildProcess): void {
+  if (pid !== undefined && exitCode === null && signalCode === null) process.kill(-pid, "SIGKILL");
+}
