@@ -57,7 +57,7 @@ function tell(model: Case, found: ReadonlyMap<string, Together>): void {
 }
 
 async function besides(python: PythonEnvironment, model: Case, seconds: number, folder: ScratchFolder): Promise<void> {
-  using closing = new DisposableStack();
+  await using closing = new AsyncDisposableStack();
   const { server } = closing.use(await HttpWorker.start(folder, [model])),
     ways: Way[] = [
       { name: WORKER, server, form: "JSON" },

@@ -58,7 +58,7 @@ const byteLength = ({ parts }: Asked): number => parts.reduce((sum, { length }) 
 
 /** `node:http`. */
 class HttpClient implements Client {
-  readonly #agent = new Agent({ keepAlive: true, maxSockets: 1, noDelay: true });
+  readonly #agent = new Agent({ keepAlive: true, maxSockets: 1 });
 
   post(asked: Asked): Promise<Answer> {
     const { host, port, path, parts } = asked, headers = { ...asked.headers, "content-length": byteLength(asked) };

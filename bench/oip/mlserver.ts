@@ -13,6 +13,8 @@ import type { Server } from "./requests.ts";
 const FOLDER = fileURLToPath(new URL("../children/oip_mlserver/", import.meta.url));
 const ENVIRONMENT = "node_modules/.coload-bench-python", NAMED_BY = "COLOAD_BENCH_PYTHON";
 const LOOK_MS = 100, MOST_LINES = 200;
+/** How long it may take to end: killed, it would leave semaphores behind. */
+const END_MS = 20_000;
 const VERSIONS =
   "import mlserver, onnxruntime as o, sys; print(mlserver.__version__, o.__version__, sys.version.split()[0])";
 
@@ -40,7 +42,7 @@ export function findPython(): PythonEnvironment | undefined {
 }
 
 /** An MLServer of one model, which ends with its scope. */
-export class MlServer implements Disposable {
+export class MlServer implements AsyncDisposable {
   readonly server: Server;
   readonly #process: ChildProcess;
   readonly #forget: () => void;
@@ -72,7 +74,7 @@ export class MlServer implements Disposable {
       stdio: ["ignore", "pipe", "pipe"],
       detached: true, // with its workers it is a group, which ends together
     });
-    const forget = atEnd(() => endGroup(child)), said: string[] = [], listening = Promise.withResolvers<number>();
+    const forget = atEnd(() => child.kill("SIGTERM")), said: string[] = [], listening = Promise.withResolvers<number>();
     for (const output of [child.stdout!, child.stderr!]) {
       createInterface({ input: output }).on("line", (line) => {
         if (said.length < MOST_LINES) said.push(line);
@@ -90,16 +92,18 @@ export class MlServer implements Disposable {
     return new MlServer(child, forget, port);
   }
 
-  [Symbol.dispose](): void {
-    endGroup(this.#process);
+  async [Symbol.asyncDispose](): Promise<void> {
     this.#forget();
+    const child = this.#process;
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const ended = new Promise((resolve) => child.once("close", resolve));
+    child.kill("SIGTERM");
+    if (await Promise.race([ended, wait(END_MS, "late", { ref: false })]) !== "late") return;
+    process.kill(-child.pid!, "SIGKILL");
+    await ended;
   }
 }
 
 async function untilReady(url: string): Promise<void> {
   while (!await fetch(url).then(({ ok }) => ok, () => false)) await wait(LOOK_MS);
-}
-
-function endGroup({ pid, exitCode, signalCode }: ChildProcess): void {
-  if (pid !== undefined && exitCode === null && signalCode === null) process.kill(-pid, "SIGKILL");
 }
