@@ -1,9 +1,8 @@
 /** The peer from PyPI: MLServer, with a small runtime of ours that runs a model by Python's onnxruntime. */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { existsSync } from "node:fs";
+import { closeSync, existsSync, openSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import process from "node:process";
-import { createInterface } from "node:readline";
 import { setTimeout as wait } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import type { Case } from "../support/cases.ts";
@@ -12,9 +11,7 @@ import type { Server } from "./requests.ts";
 
 const FOLDER = fileURLToPath(new URL("../children/oip_mlserver/", import.meta.url));
 const ENVIRONMENT = "node_modules/.coload-bench-python", NAMED_BY = "COLOAD_BENCH_PYTHON";
-const LOOK_MS = 100, MOST_LINES = 200;
-/** How long it may take to end: killed, it would leave semaphores behind. */
-const END_MS = 20_000;
+const LOOK_MS = 100;
 const VERSIONS =
   "import mlserver, onnxruntime as o, sys; print(mlserver.__version__, o.__version__, sys.version.split()[0])";
 
@@ -68,42 +65,44 @@ export class MlServer implements AsyncDisposable {
       MLSERVER_PARALLEL_WORKERS: String(workers),
       PYTHONDONTWRITEBYTECODE: "1",
     };
+    const log = folder.join(`mlserver-${workers}.log`), output = openSync(log, "w"); // no pipe: that would break with us
     const child = spawn(join(dirname(python), "mlserver"), ["start", FOLDER], {
       cwd: folder.path, // it makes folders where it runs
       env,
-      stdio: ["ignore", "pipe", "pipe"],
+      stdio: ["ignore", output, output],
       detached: true, // with its workers it is a group, which ends together
     });
-    const forget = atEnd(() => child.kill("SIGTERM")), said: string[] = [], listening = Promise.withResolvers<number>();
-    for (const output of [child.stdout!, child.stderr!]) {
-      createInterface({ input: output }).on("line", (line) => {
-        if (said.length < MOST_LINES) said.push(line);
-        const port = /running on http:\/\/127\.0\.0\.1:(\d+) /.exec(line)?.[1];
-        if (port !== undefined) listening.resolve(Number(port));
+    closeSync(output);
+    const forget = atEnd(() => child.kill("SIGTERM")),
+      ended = new Promise<never>((_, reject) => {
+        child.on("error", reject);
+        child.on("close", () => reject(new Error(`MLServer ended:\n${readFileSync(log, "utf8")}`)));
       });
-    }
-    const ended = new Promise<never>((_, reject) => {
-      child.on("error", reject);
-      child.on("close", () => reject(new Error(`MLServer ended:\n${said.join("\n")}`)));
-    });
     ended.catch(() => {}); // as it does in the end
-    const port = await Promise.race([listening.promise, ended]);
-    await Promise.race([untilReady(`http://127.0.0.1:${port}/v2/models/${name}/ready`), ended]);
-    return new MlServer(child, forget, port);
+    return new MlServer(child, forget, await Promise.race([untilReady(log, name), ended]));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#forget();
-    const child = this.#process;
-    if (child.exitCode !== null || child.signalCode !== null) return;
-    const ended = new Promise((resolve) => child.once("close", resolve));
-    child.kill("SIGTERM");
-    if (await Promise.race([ended, wait(END_MS, "late", { ref: false })]) !== "late") return;
-    process.kill(-child.pid!, "SIGKILL");
-    await ended;
+    await new Promise((resolve) => end(this.#process).once("close", resolve));
   }
 }
 
-async function untilReady(url: string): Promise<void> {
-  while (!await fetch(url).then(({ ok }) => ok, () => false)) await wait(LOOK_MS);
+/**
+ * Ends it, and does so also after this process's end: asked, it often ends all but itself, and when it is killed then,
+ * Python's tracker removes its semaphores.
+ */
+function end({ pid }: ChildProcess): ChildProcess {
+  const script = `kill -TERM ${pid}; sleep 2; kill -KILL ${pid}; sleep 1; kill -KILL -- -${pid}`;
+  return spawn("sh", ["-c", script], { detached: true, stdio: "ignore" });
+}
+
+/** Resolves with the port when the model answers. */
+async function untilReady(log: string, model: string): Promise<number> {
+  for (;; await wait(LOOK_MS)) {
+    const port = /running on http:\/\/127\.0\.0\.1:(\d+) /.exec(readFileSync(log, "utf8"))?.[1];
+    if (port === undefined) continue;
+    const isReady = fetch(`http://127.0.0.1:${port}/v2/models/${model}/ready`).then(({ ok }) => ok, () => false);
+    if (await isReady) return Number(port);
+  }
 }
