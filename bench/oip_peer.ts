@@ -16,7 +16,7 @@ import { caseRequest, type Form, type Server } from "./oip/requests.ts";
 import { HttpWorker } from "./oip/worker.ts";
 
 const CONNECTIONS = 16, ROUNDS = 3, SECONDS = 10, WARM_SECONDS = 2, TIMES = 3, P99 = 0.5;
-const WORKER = "a worker, JSON";
+const WORKER = "a worker, JSON", PEER = "peer: MLServer, JSON";
 
 /** Who is asked, and how. */
 interface Way {
@@ -41,14 +41,12 @@ async function measure(model: Case, ways: readonly Way[], seconds: number): Prom
   tell(model, new Map(ways.map(({ name }, i) => [name, together(loads[i]!.map((load) => [load]))])));
 }
 
-/** The worker is held against that MLServer which does best. */
 function tell(model: Case, found: ReadonlyMap<string, Together>): void {
-  const peers = [...found].filter(([name]) => name.startsWith("MLServer")).map(([, all]) => all);
-  const most = Math.max(...peers.map(({ rate }) => rate)), least = Math.min(...peers.map(({ p99Us }) => p99Us));
+  const peer = found.get(PEER)!;
   const rows = [...found].map(([name, { done, wrong, rate, p50Us, p99Us }]): Row => {
-    const times = rate / most, p99 = p99Us / least;
+    const times = rate / peer.rate, p99 = p99Us / peer.p99Us;
     const row = { what: name, answers: done, wrong, "answers/s": rate, "p50 us": p50Us, "p99 us": p99Us };
-    if (name.startsWith("MLServer")) return row;
+    if (name === PEER) return row;
     const bars = [atLeast(times, TIMES, " x its answers/s"), atMost(p99, P99, " x its p99")];
     const bar = { bar: bars.map(({ bar }) => bar).join(", "), met: bars.map(({ met }) => met).join(", ") };
     return { ...row, "x MLServer's answers/s": times, "x its p99": p99, ...(name === WORKER && bar) };
@@ -57,17 +55,13 @@ function tell(model: Case, found: ReadonlyMap<string, Together>): void {
 }
 
 async function besides(python: PythonEnvironment, model: Case, seconds: number, folder: ScratchFolder): Promise<void> {
-  await using closing = new AsyncDisposableStack();
-  const { server } = closing.use(await HttpWorker.start(folder, [model])),
-    ways: Way[] = [
-      { name: WORKER, server, form: "JSON" },
-      { name: "a worker, binary", server, form: "binary" },
-    ];
-  for (const workers of [0, 1]) {
-    const peer = closing.use(await MlServer.start(python, model, { workers, folder }));
-    const name = `MLServer, ${workers === 0 ? "in one process" : "a process for the model"}, JSON`;
-    ways.push({ name, server: peer.server, form: "JSON" });
-  }
+  using worker = await HttpWorker.start(folder, [model]);
+  using peer = await MlServer.start(python, model, folder);
+  const ways: readonly Way[] = [
+    { name: WORKER, server: worker.server, form: "JSON" },
+    { name: "a worker, binary", server: worker.server, form: "binary" },
+    { name: PEER, server: peer.server, form: "JSON" },
+  ];
   await measure(model, ways, seconds);
 }
 

@@ -38,8 +38,11 @@ export function findPython(): PythonEnvironment | undefined {
   return { python, versions: `MLServer ${mlserver}, onnxruntime ${onnxruntime} on Python ${version}` };
 }
 
-/** An MLServer of one model, which ends with its scope. */
-export class MlServer implements AsyncDisposable {
+/**
+ * An MLServer of one model, which ends with its scope. It runs the model in the process that answers: with a process for
+ * the model, as it does unless told otherwise, it takes twice as long.
+ */
+export class MlServer implements Disposable {
   readonly server: Server;
   readonly #process: ChildProcess;
   readonly #forget: () => void;
@@ -50,51 +53,38 @@ export class MlServer implements AsyncDisposable {
     this.server = { host: "127.0.0.1", port };
   }
 
-  /** @param workers processes that run the model beside the one that answers; 0 has that one run it */
-  static async start(
-    { python }: PythonEnvironment,
-    { name, path }: Case,
-    { workers, folder }: { readonly workers: number; readonly folder: ScratchFolder },
-  ): Promise<MlServer> {
+  /** Starts it, and resolves when it answers. */
+  static async start({ python }: PythonEnvironment, { name, path }: Case, folder: ScratchFolder): Promise<MlServer> {
     const env = {
       ...process.env,
       MLSERVER_MODEL_NAME: name,
       MLSERVER_MODEL_URI: path,
       MLSERVER_HTTP_PORT: "0",
       MLSERVER_GRPC_PORT: "0",
-      MLSERVER_PARALLEL_WORKERS: String(workers),
+      MLSERVER_PARALLEL_WORKERS: "0",
       PYTHONDONTWRITEBYTECODE: "1",
     };
-    const log = folder.join(`mlserver-${workers}.log`), output = openSync(log, "w"); // no pipe: that would break with us
+    const log = folder.join("mlserver.log"), output = openSync(log, "w");
     const child = spawn(join(dirname(python), "mlserver"), ["start", FOLDER], {
       cwd: folder.path, // it makes folders where it runs
       env,
       stdio: ["ignore", output, output],
-      detached: true, // with its workers it is a group, which ends together
     });
     closeSync(output);
-    const forget = atEnd(() => child.kill("SIGTERM")),
+    const forget = atEnd(() => child.kill("SIGKILL")),
       ended = new Promise<never>((_, reject) => {
         child.on("error", reject);
         child.on("close", () => reject(new Error(`MLServer ended:\n${readFileSync(log, "utf8")}`)));
       });
+    const port = await Promise.race([untilReady(log, name), ended]);
     ended.catch(() => {}); // as it does in the end
-    return new MlServer(child, forget, await Promise.race([untilReady(log, name), ended]));
+    return new MlServer(child, forget, port);
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  [Symbol.dispose](): void {
+    this.#process.kill("SIGKILL");
     this.#forget();
-    await new Promise((resolve) => end(this.#process).once("close", resolve));
   }
-}
-
-/**
- * Ends it, and does so also after this process's end: asked, it often ends all but itself, and when it is killed then,
- * Python's tracker removes its semaphores.
- */
-function end({ pid }: ChildProcess): ChildProcess {
-  const script = `kill -TERM ${pid}; sleep 2; kill -KILL ${pid}; sleep 1; kill -KILL -- -${pid}`;
-  return spawn("sh", ["-c", script], { detached: true, stdio: "ignore" });
 }
 
 /** Resolves with the port when the model answers. */

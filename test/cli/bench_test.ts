@@ -6,7 +6,7 @@ import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { decodeFromCompressedBase64 } from "hdr-histogram-js";
 import * as models from "../support/models.ts";
-import { type Outcome, outcome, runScript, startScript } from "./spawn.ts";
+import { inPairs, type Outcome, outcome, runScript, startScript } from "./spawn.ts";
 import { TemporaryFolder } from "./temporary_folder.ts";
 
 const MAIN = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
@@ -175,11 +175,11 @@ describe("coload bench", () => {
       [["--shape", "x=2,2"], /Cannot give input "x" the shape \[2, 2\]: \[N\] wanted$/m],
       [["--value", "text=1"], /Cannot fill input "text" with 1: its dtype is string$/m],
     ];
-    for (const [args, message] of wrong) {
+    await inPairs(wrong, async ([args, message]) => {
       const { code, stderr } = await bench(model, ...args);
       assert.equal(code, 2, stderr);
       assert.match(stderr, message);
-    }
+    });
   });
 
   it("refuses what it does not understand", async () => {

@@ -8,7 +8,7 @@ import { afterEach, beforeEach, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { sequenceInput } from "../support/models.ts";
 import { prepareIn, smallModel } from "../weights/support.ts";
-import { onBun, type Outcome, outcome, runScript, startScript } from "./spawn.ts";
+import { inPairs, onBun, type Outcome, outcome, runScript, startScript } from "./spawn.ts";
 import { TemporaryFolder } from "./temporary_folder.ts";
 
 const MAIN = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
@@ -188,10 +188,10 @@ describe("coload prepare", () => {
       [],
     ];
     const accepted: string[] = [];
-    for (const args of wrong) {
+    await inPairs(wrong, async (args) => {
       const { code } = await runScript(MAIN, ["prepare", "--dir", cache, ...args], { cwd: folder.path });
       if (code !== 2) accepted.push(`${args.join(" ")}: ${code}`);
-    }
+    });
     assert.deepEqual(accepted, []);
   });
 

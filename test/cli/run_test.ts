@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url";
 import { decodeNpy, encodeNpy } from "../../src/cli/run/npy.ts";
 import { Tensor } from "../../src/tensor/tensor.ts";
 import { add, dynamicOutput, identity, sequenceInput, sequenceOutput } from "../support/models.ts";
-import { onBun, type Outcome, outcome, runScript, startScript } from "./spawn.ts";
+import { inPairs, onBun, type Outcome, outcome, runScript, startScript } from "./spawn.ts";
 import { TemporaryFolder } from "./temporary_folder.ts";
 
 const MAIN = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url)), SLOW = { timeout: 60_000 };
@@ -230,10 +230,10 @@ describe("coload run", () => {
         ["--input", "x=[1,2]", "--bgr"],
       ];
     const accepted: string[] = [];
-    for (const args of wrong) {
+    await inPairs(wrong, async (args) => {
       const { code } = await run(model, ...args);
       if (code !== 2) accepted.push(`${args.join(" ")}: ${code}`);
-    }
+    });
     assert.deepEqual(accepted, []);
     assert.equal((await run()).code, 2);
   });

@@ -3,6 +3,7 @@ import { describe, it } from "node:test";
 import { ModelClient } from "../../src/client/mod.ts";
 import * as models from "../support/models.ts";
 import { ServingFolder } from "./serving.ts";
+import { inPairs } from "./spawn.ts";
 
 describe("coload serve", () => {
   it("refuses command lines that cannot be understood", async () => {
@@ -86,10 +87,3 @@ describe("coload serve", () => {
     assert.equal(await serving.ended(), 0);
   });
 });
-
-/** Two at a time, since each is a process. */
-async function inPairs<T, R>(all: readonly T[], work: (one: T) => Promise<R>): Promise<R[]> {
-  const results: R[] = [];
-  for (let i = 0; i < all.length; i += 2) results.push(...await Promise.all(all.slice(i, i + 2).map(work)));
-  return results;
-}

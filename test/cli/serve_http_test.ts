@@ -4,6 +4,7 @@ import { describe, it } from "node:test";
 import * as models from "../support/models.ts";
 import { ask } from "../worker/http/support.ts";
 import { ServingFolder } from "./serving.ts";
+import { inPairs } from "./spawn.ts";
 
 const SIZE = 64;
 /** A request of the slow model in JSON: its output is its input, rotated as often as it says. */
@@ -48,10 +49,10 @@ describe("coload serve --http", () => {
       [["--http", "0", "--token-file", folder.join("none")], "Cannot read the token"],
       [["--http", "0", "--max-body", "x"], "A size such as"],
     ];
-    for (const [args, says] of lines) {
+    await inPairs(lines, async ([args, says]) => {
       const { code, stderr } = await folder.coload("serve", add, ...args);
       assert.deepEqual([code, stderr.includes(says)], [2, true], stderr);
-    }
+    });
     await using serving = folder.serve(add, "--http", "0");
     const { http } = await serving.event("ready"), { port } = new URL(http as string);
     const { code, stderr } = await folder.coload("serve", add, "--http", port, "--socket", folder.join("other.sock"));

@@ -40,3 +40,10 @@ export async function outcome(child: ChildProcess): Promise<Outcome> {
 export function runScript(script: string, args?: readonly string[], options?: ScriptOptions): Promise<Outcome> {
   return outcome(startScript(script, args, options));
 }
+
+/** Two at a time, since each is a process. */
+export async function inPairs<T, R>(all: readonly T[], work: (one: T) => Promise<R>): Promise<R[]> {
+  const results: R[] = [];
+  for (let i = 0; i < all.length; i += 2) results.push(...await Promise.all(all.slice(i, i + 2).map(work)));
+  return results;
+}

@@ -8,7 +8,7 @@ import { failure, floats, slowFeeds } from "../support/sessions.ts";
 import { soon, until } from "./support.ts";
 import { WorkerProcess } from "./worker_process.ts";
 
-const CYCLES = 50, FOREVER = 10_000_000;
+const CYCLES = 30, FOREVER = 10_000_000;
 
 /** Descriptors but for files: a runtime opens those of its caches when it likes. */
 function descriptors(pid: number | "self"): number {

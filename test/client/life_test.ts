@@ -3,7 +3,8 @@ import process from "node:process";
 import { after, before, describe, it } from "node:test";
 import { ModelClient } from "../../src/client/mod.ts";
 import { add, slow } from "../support/models.ts";
-import { nothingLeft } from "../support/left.ts";
+import { collectUntil } from "../support/gc.ts";
+import { left, nothingLeft } from "../support/left.ts";
 import { failure, floats, slowFeeds } from "../support/sessions.ts";
 import { LocalWorker, soon, until } from "./support.ts";
 import { WorkerProcess } from "./worker_process.ts";
@@ -128,6 +129,7 @@ describe("connecting", () => {
   });
 
   it("leaves nothing behind, wherever the worker is", async () => {
+    await collectUntil(() => Object.keys(left()).length === 0); // what tests before have dropped
     {
       await using worker = await LocalWorker.serve({ add: add() });
       await using client = await ModelClient.connect(`unix://${worker.socket}`);

@@ -21,7 +21,7 @@ describe("a process", () => {
   for (const what of ["terminate", "terminate loading", "terminate running"]) {
     it(`survives many Workers that end by ${what}`, { timeout: 90_000 }, async () => {
       const script = new URL("./children/terminated.ts", import.meta.url);
-      const { code, stdout, stderr } = await runChild(script, [what, "20"]);
+      const { code, stdout, stderr } = await runChild(script, [what, "12"]);
       assert.deepEqual([code, stdout], [0, "left {} []\nEND\n"], stderr);
     });
   }

@@ -9,7 +9,7 @@ import { type ModelName, writeModels } from "./children/models.ts";
 
 const SEED = Number(process.env.COLOAD_SEED ?? 1);
 /** How much longer than by default. */
-const EFFORT = Number(process.env.COLOAD_EFFORT ?? 0.4);
+const EFFORT = Number(process.env.COLOAD_EFFORT ?? 0.25);
 const MODELS: readonly ModelName[] = ["add", "gather", "casts", "largest", "strings", "sum", "slow"];
 /** Descriptors of threads that the runtime or the pool starts when they are first needed. */
 const COME_LATER = 4;
