@@ -6,7 +6,6 @@ import type { WorkerStatus } from "../protocol/status.ts";
 import type { Feeds } from "../session/run_options.ts";
 import type { Tensors } from "../session/tensors.ts";
 import { httpEndpoint, isHttpEndpoint } from "./http_endpoint.ts";
-import { HttpLink } from "./http_link.ts";
 import { type Link, modelName } from "./link.ts";
 import { makeRemoteSession, type RemoteSession } from "./remote_session.ts";
 import { checkRetry, type RetryOptions } from "./retry.ts";
@@ -85,7 +84,7 @@ export class ModelClient implements AsyncDisposable {
    */
   static async connect(endpoint: string = defaultSocket(), options: ClientOptions = {}): Promise<ModelClient> {
     checkClientOptions(options);
-    const link = linkTo(endpoint, options);
+    const link = await linkTo(endpoint, options);
     try {
       await link.connect();
       return new ModelClient(link);
@@ -172,10 +171,11 @@ export class ModelClient implements AsyncDisposable {
 
 const KNOWN = ["retry", "timeoutMs", "sharedMemory", "name", "token"];
 
-function linkTo(endpoint: string, options: ClientOptions): Link {
+async function linkTo(endpoint: string, options: ClientOptions): Promise<Link> {
   const { timeoutMs = Infinity, sharedMemory: sharesMemory = true, name = programName(), token } = options;
   const retry = checkRetry(options.retry);
   if (isHttpEndpoint(endpoint)) {
+    const { HttpLink } = await import("./http_link.ts"); // who uses no HTTP loads none of it
     return new HttpLink(httpEndpoint(endpoint), { retry, timeoutMs, sharesMemory, token });
   }
   const socket = socketPath(endpoint);
