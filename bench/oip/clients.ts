@@ -1,6 +1,7 @@
 /** Clients of HTTP that do no more than they must: what they take is on both sides of each comparison. */
 import { Agent, request } from "node:http";
 import { connect, type Socket } from "node:net";
+import { joinParts } from "../../src/protocol/oip/body.ts";
 
 /** A request that is made again and again. */
 export interface Asked {
@@ -44,14 +45,7 @@ function refuse({ path }: Asked, status: number, body: Uint8Array): Error {
 
 /** Pieces in one. */
 export function joined(parts: readonly Uint8Array<ArrayBuffer>[]): Uint8Array<ArrayBuffer> {
-  if (parts.length === 1) return parts[0]!;
-  const bytes = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.length;
-  }
-  return bytes;
+  return parts.length === 1 ? parts[0]! : joinParts(parts);
 }
 
 const byteLength = ({ parts }: Asked): number => parts.reduce((sum, { length }) => sum + length, 0);

@@ -56,7 +56,7 @@ export function workerStatus(parts: Partial<WorkerStatus> = {}): WorkerStatus {
     runtime: "deno 2.9.6",
     version: "0.1.0",
     startedAt: 1_700_000_000_500,
-    socket: "/tmp/worker.sock",
+    socket: "worker.sock",
     executors: 4,
     memory: { proportional: 3000, private: 2000, shared: 1000 },
     models: [],
