@@ -4,11 +4,12 @@ import { describe, it } from "node:test";
 import { liveHandles } from "../../src/handle.ts";
 import { SharedMemoryAllocator } from "../../src/tensor/shared_memory_allocator.ts";
 import { add, slow } from "../support/models.ts";
+import { RegionNames } from "../support/region_names.ts";
 import { failure, floats, slowFeeds } from "../support/sessions.ts";
 import { soon, until } from "./support.ts";
 import { WorkerProcess } from "./worker_process.ts";
 
-const CYCLES = 30, FOREVER = 10_000_000;
+const CYCLES = 30, MOST_TIMES = 3, FOREVER = 10_000_000;
 
 /** Descriptors but for files: a runtime opens those of its caches when it likes. */
 function descriptors(pid: number | "self"): number {
@@ -26,20 +27,28 @@ function mappings(pid: number | "self"): number {
   return readFileSync(`/proc/${pid}/maps`, "utf8").split("\n").filter((line) => /coload|\/dev\/shm/.test(line)).length;
 }
 
-/** Waits until there are as few as before: the other end may be slower. */
-async function noMoreThan(before: readonly number[], count: () => readonly number[]): Promise<void> {
-  const isFine = (): boolean => count().every((found, i) => found <= before[i]!);
-  await until(isFine, "the end of descriptors and mappings").catch(() => assert.deepEqual(count(), before));
+/**
+ * Does something until there are as few as before it; the other end may be slower. What leaks grows each time, and what a
+ * runtime opens when it needs another thread does not.
+ */
+async function leavesNoMore(count: () => readonly number[], work: () => Promise<void>): Promise<void> {
+  for (let time = 1;; time++) {
+    const before = count(), isFine = (): boolean => count().every((found, i) => found <= before[i]!);
+    await work();
+    try {
+      return await until(isFine, "the end of descriptors and mappings");
+    } catch {
+      if (time === MOST_TIMES) assert.deepEqual(count(), before);
+    }
+  }
 }
-
-const named = (): string[] => readdirSync("/dev/shm").filter((name) => name.startsWith("coload"));
 
 for (const sharedMemory of [true, false]) {
   describe(`clients that come and go${sharedMemory ? "" : ", as bytes"}`, () => {
     it("leave nothing behind, here or in the worker", async () => {
       await using worker = await WorkerProcess.start({ add: add() });
       await using observer = await worker.connect();
-      const shm = named();
+      const shm = new RegionNames();
       const cycle = async (i: number): Promise<void> => {
         await using client = await worker.connect({ sharedMemory });
         await using model = await client.model("add");
@@ -54,17 +63,18 @@ for (const sharedMemory of [true, false]) {
       for (let i = 0; i < 20; i++) await cycle(i); // what is made once is there
       await soon(alone());
       const count = () => [descriptors("self"), mappings("self"), descriptors(worker.pid), mappings(worker.pid)];
-      const before = count(), handles = liveHandles();
-      for (let i = 0; i < CYCLES; i++) await cycle(i);
-      await soon(alone());
+      const handles = liveHandles();
+      await leavesNoMore(count, async () => {
+        for (let i = 0; i < CYCLES; i++) await cycle(i);
+        await soon(alone());
+      });
       assert.deepEqual(liveHandles(), handles);
-      await noMoreThan(before, count);
-      assert.deepEqual(named(), shm);
+      await shm.gone();
     });
 
     it("leave nothing behind when the worker dies under them", async () => {
       await using worker = await WorkerProcess.start({ add: add(), slow: slow() });
-      const shm = named(), handles = liveHandles();
+      const shm = new RegionNames(), handles = liveHandles();
       const cycle = async (): Promise<void> => {
         await using client = await worker.connect({ sharedMemory });
         using allocator = new SharedMemoryAllocator();
@@ -78,15 +88,15 @@ for (const sharedMemory of [true, false]) {
         SharedMemoryAllocator.default[Symbol.dispose]();
       };
       await cycle();
-      const before = [descriptors("self"), mappings("self")];
-      for (let i = 0; i < 5; i++) {
-        await worker.start();
-        await cycle();
-      }
+      const count = () => [descriptors("self"), mappings("self")];
+      await leavesNoMore(count, async () => {
+        for (let i = 0; i < 5; i++) {
+          await worker.start();
+          await cycle();
+        }
+      });
       assert.deepEqual(liveHandles(), handles);
-      const after = (): number[] => [descriptors("self"), mappings("self")];
-      await noMoreThan(before, after);
-      assert.deepEqual(named(), shm);
+      await shm.gone();
     });
   });
 }

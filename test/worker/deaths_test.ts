@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
-import { readdirSync } from "node:fs";
 import process from "node:process";
 import { after, before, describe, it } from "node:test";
 import { Tensor } from "../../mod.ts";
 import { ModelClient } from "../../src/client/mod.ts";
 import { TemporaryFolder } from "../cli/temporary_folder.ts";
+import { RegionNames } from "../support/region_names.ts";
 import { failure } from "../support/sessions.ts";
 import { descriptorsOf, Helper, lanesOf, until, WorkerProcess } from "./children/helper.ts";
 import { writeModels } from "./children/models.ts";
@@ -20,16 +20,15 @@ const feeds = (last: number): { a: Tensor; b: Tensor } => ({
   b: Tensor.from(Float32Array.of(10, 20, 30, 40)),
 });
 
-let folder: TemporaryFolder, models: ReturnType<typeof writeModels>, shm: string[];
-const sharedMemory = (): string[] => readdirSync("/dev/shm").filter((name) => name.startsWith("coload"));
+let folder: TemporaryFolder, models: ReturnType<typeof writeModels>, shm: RegionNames;
 before(() => {
   folder = new TemporaryFolder();
   models = writeModels(folder, ["add", "slow", "sum"]);
-  shm = sharedMemory();
+  shm = new RegionNames();
 });
-after(() => {
+after(async () => {
   folder[Symbol.dispose]();
-  assert.deepEqual(sharedMemory().filter((name) => !shm.includes(name)), []);
+  await shm.gone();
 });
 
 const start = (): Promise<WorkerProcess> => WorkerProcess.start({ models, executors: 2 });
