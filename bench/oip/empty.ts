@@ -63,7 +63,7 @@ export async function measureEmpty(add: Case, worker: HttpWorker): Promise<void>
   );
   for (const apart of [true, false]) {
     await separate([worker.child, child], apart);
-    tell(await contest(contestants), apart ? "on cores of their own" : "where the system puts them");
+    tell(await contest(contestants, 7, 250), apart ? "on cores of their own" : "where the system puts them");
   }
 }
 

@@ -164,6 +164,11 @@ export class CallFrame {
     this.lane.submit(this.slot);
   }
 
+  /** Has the worker ring the doorbell, if it has not answered yet. To be looked at once more. */
+  wantBell(): void {
+    Atomics.or(this.lane.words, this.#at + SLOT.flags, FLAG.bell);
+  }
+
   /** A word of the slot. */
   word(word: number): number {
     return this.lane.words[this.#at + word]! >>> 0;

@@ -93,11 +93,23 @@ export class ClientLane {
 
   /** Hands a slot's request over, which is written, and wakes the worker if nobody looks there. */
   submit(slot: number): void {
-    const { client } = this.#memory, page = this.#page;
+    const { client, fd } = this.#memory, page = this.#page;
+    if (fd === undefined) page[PAGE.near] = 1 + currentCpu();
     this.words[slotWord(slot) + SLOT.order] = ++this.#submitted | 0;
     Atomics.or(this.words, LANE.pending + (slot >> 5), 1 << (slot & 31));
     Atomics.or(page, PAGE.attention + (client >> 5), 1 << (client & 31));
     if (Atomics.load(page, PAGE.looking) !== 0 || Atomics.load(page, PAGE.asleep) === 0) return;
+    Atomics.add(page, PAGE.doorbell, 1);
+    wakeWord(this.#doorbell, 1);
+  }
+
+  /** Wakes an executor for a request that is about to come, if none is awake, and there is another core for it. */
+  expect(): void {
+    const page = this.#page, cpu = currentCpu();
+    if (page[PAGE.cpu] === cpu || Atomics.load(page, PAGE.looking) !== 0 || Atomics.load(page, PAGE.asleep) === 0) {
+      return;
+    }
+    page[PAGE.near] = 1 + cpu;
     Atomics.add(page, PAGE.doorbell, 1);
     wakeWord(this.#doorbell, 1);
   }

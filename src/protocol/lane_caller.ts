@@ -2,6 +2,7 @@ import { clearTimeout, setTimeout } from "node:timers";
 import { WorkerError } from "../errors.ts";
 import type { Feeds } from "../session/run_options.ts";
 import type { Tensors } from "../session/tensors.ts";
+import { AnswerLooks } from "./answer_looks.ts";
 import { type CallOptions, type CallSyncOptions, checkCallOptions } from "./call_options.ts";
 import type { CallFrame } from "./call_frame.ts";
 import { collectOutputs, readOutputs } from "./call_result.ts";
@@ -17,10 +18,6 @@ import { Turns } from "./turns.ts";
 
 /** Requests in flight that the event loop waits for; one slot is left for a synchronous one. */
 const MOST_WAITING = SLOTS - 1;
-/** Looking for an answer: at most so many ms, and so many times what a run took as a rule. */
-const MOST_LOOK_MS = 1, LOOK_FACTOR = 1.5, LEAST_LOOK_MS = 0.02;
-/** How long a synchronous call sleeps at a time, and how often it looks after the worker, in ms. */
-const SLEEP_MS = 20, LOOK_AFTER_MS = 60;
 
 /** What a lane needs of the connection that it belongs to. */
 export interface LaneConnection {
@@ -30,6 +27,11 @@ export interface LaneConnection {
   isGone(): boolean;
   /** Keeps the event loop alive, or lets it end. */
   hold(isBusy: boolean): void;
+  /**
+   * For how long to look for the answer of a request that is alone, before the event loop goes on, in ms: only where the
+   * worker's runs are shorter, and nobody minds.
+   */
+  readonly lookMs: number;
 }
 
 /** A request that the event loop waits for. */
@@ -53,13 +55,13 @@ export class LaneCaller {
   readonly #frames: FramePool;
   readonly #turns = new Turns();
   readonly #unreachable = new Set<string>();
-  /** By the number of the model, what a run takes as a rule, in ms. */
-  readonly #runMs: number[] = [];
+  readonly #looks: AnswerLooks;
   #failure: WorkerError | undefined;
 
   constructor(lane: ClientLane, connection: LaneConnection) {
     this.#lane = lane;
     this.#frames = new FramePool(lane);
+    this.#looks = new AnswerLooks(lane);
     this.#connection = connection;
   }
 
@@ -74,6 +76,11 @@ export class LaneCaller {
   }
 
   readonly #isReachable = (region: string): boolean => !this.#unreachable.has(region);
+
+  /** Wakes the worker for a request that is about to come. */
+  expect(): void {
+    this.#lane.expect();
+  }
 
   /** Runs a model while the event loop goes on. @throws as `InferenceSession.run` rejects, and WorkerError */
   async run(model: RemoteModel, feeds: Feeds, options: CallOptions | undefined): Promise<Tensors> {
@@ -95,8 +102,10 @@ export class LaneCaller {
       for (;;) {
         frame.prepare(feeds, options, isLaidOut, true, this.#isReachable);
         isAsked = true;
-        frame.submit(FLAG.bell, options);
-        await this.#answered(frame, options, deadline);
+        const { lookMs } = this.#connection;
+        const looks = this.#waiting.size === 0 && this.#looks.isQuick(model.description.index, lookMs);
+        frame.submit(looks ? 0 : FLAG.bell, options);
+        if (!looks || !this.#looks.isAnsweredSoon(frame, lookMs)) await this.#answered(frame, options, deadline);
         if (this.#failure) throw this.#failure; // since: the memory may be gone
         if (frame.word(SLOT.status) === ANSWER.kept) {
           frame.makeRoom(readOutputs(frame).map(({ byteLength }) => byteLength));
@@ -125,11 +134,11 @@ export class LaneCaller {
         frame.prepare(feeds, options, isLaidOut, false, this.#isReachable);
         isAsked = true;
         frame.submit(0, options);
-        this.#awaitAnswer(frame, timeoutMs);
+        this.#looks.awaitAnswer(frame, timeoutMs, this.#checkWorker);
         if (frame.word(SLOT.status) === ANSWER.kept) {
           frame.makeRoom(readOutputs(frame).map(({ byteLength }) => byteLength));
           frame.submitCollection(0);
-          this.#awaitAnswer(frame, timeoutMs);
+          this.#looks.awaitAnswer(frame, timeoutMs, this.#checkWorker);
         }
         isAsked = false;
         const tensors = this.#conclude(frame, options);
@@ -221,27 +230,13 @@ export class LaneCaller {
     });
   }
 
-  #awaitAnswer(frame: CallFrame, timeoutMs: number): void {
-    const { slot, sequence, model } = frame, lane = this.#lane, ms = this.#runMs[model.description.index] ?? 0;
-    if (lane.look(slot, sequence, Math.min(MOST_LOOK_MS, Math.max(LEAST_LOOK_MS, ms * LOOK_FACTOR)))) return;
-    const start = performance.now();
-    for (let lookedAt = start;;) {
-      lane.sleep(slot, sequence, Math.min(SLEEP_MS, timeoutMs));
-      if (lane.isAnswered(slot, sequence)) return;
-      const now = performance.now();
-      if (now - start >= timeoutMs) {
-        throw new WorkerError("WORKER_TIMEOUT", `No answer within ${timeoutMs} ms`);
-      }
-      if (now - lookedAt < LOOK_AFTER_MS) continue;
-      lookedAt = now;
-      if (this.#connection.isGone()) throw this.#failure ?? new WorkerError("WORKER_DIED", "The worker died");
-    }
-  }
+  readonly #checkWorker = (): void => {
+    if (this.#connection.isGone()) throw this.#failure ?? new WorkerError("WORKER_DIED", "The worker died");
+  };
 
   /** Makes tensors of an answer; `undefined` where the request has to be laid out and sent again, which did not run. */
   #conclude(frame: CallFrame, options: CallOptions | undefined): Tensors | undefined {
-    const { index } = frame.model.description, runMs = frame.word(SLOT.runMicros) / 1000;
-    this.#runMs[index] = (this.#runMs[index] ?? runMs) * 0.9 + runMs * 0.1;
+    this.#looks.note(frame.model.description.index, frame.word(SLOT.runMicros) / 1000);
     if (frame.word(SLOT.status) === ANSWER.done) {
       return collectOutputs(frame, readOutputs(frame), options?.outputStorage ?? "heap");
     }

@@ -17,7 +17,7 @@ export interface DescribedTensor {
   /** As messages name it. */
   readonly what: string;
   readonly dtype: DType;
-  /** Checked, and frozen. */
+  /** Checked. */
   readonly shape: readonly number[];
 }
 
@@ -76,7 +76,7 @@ export function readFlag(what: string, field: string, found: unknown): boolean |
   throw wrong(what, field, "true or false", found);
 }
 
-/** The shape of a tensor whose bytes can be counted; frozen. @throws {OipError} 400 */
+/** The shape of a tensor whose bytes can be counted. @throws {OipError} 400 */
 export function readShape(what: string, dtype: DType, found: unknown): readonly number[] {
   const sizes = readList(what, "shape", found), shape: number[] = [];
   if (sizes.length > MAX_RANK) {
@@ -93,5 +93,5 @@ export function readShape(what: string, dtype: DType, found: unknown): readonly 
   } catch (cause) {
     throw badRequest(`Cannot read ${what}: its shape ${showShape(shape)} has too many elements`, { cause });
   }
-  return Object.freeze(shape);
+  return shape;
 }

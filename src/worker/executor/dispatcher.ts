@@ -200,11 +200,14 @@ export class Dispatcher {
    * Waits for somebody to ring: first by looking, where that is worth it, then asleep.
    *
    * @param bell what {@linkcode Dispatcher.bell} was before there was found to be nothing
+   * @returns whether somebody rang, so that looking is worth it
    */
-  wait(control: number, bell: number, mayLook: boolean): void {
+  wait(control: number, bell: number, mayLook: boolean): boolean {
     const { page } = this.#intake, cpu = currentCpu();
     if (page[PAGE.cpu] !== cpu) page[PAGE.cpu] = cpu; // a line that clients read, and that stays theirs where it can
-    if (mayLook && this.#mayLook() && this.#look(control)) return;
+    const { near } = PAGE, isInTheWay = page[near] === 1 + cpu;
+    if (page[near] !== 0) page[near] = 0; // clients read that line
+    if (mayLook && !isInTheWay && this.#mayLook() && this.#look(control)) return true;
     this.lookAway();
     this.#noteAsleep(1);
     if (!this.#intake.isCalled && this.#board.control === control) {
@@ -212,6 +215,7 @@ export class Dispatcher {
     }
     this.#noteAsleep(-1);
     this.now = 0;
+    return this.bell !== bell && page[PAGE.near] !== 1 + currentCpu();
   }
 
   /** Counted where clients cannot write, and told on their page as it is in the end. */

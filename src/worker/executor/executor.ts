@@ -87,18 +87,18 @@ export class Executor {
   turn(mayWait: boolean): void {
     const { control } = this.#board, until = monotonicMs() + TURN_MS;
     if (control !== this.#control) this.#forgetGone(control);
-    let didRun = false, works = 0;
+    let mayLook = false, works = 0;
     do {
       const { bell } = this.#dispatcher, work = this.#dispatcher.next();
       if (work !== undefined) {
         this.#runner.run(work);
         this.#dispatcher.now = this.#runner.time;
-        didRun = true;
+        mayLook = true;
       } else {
         for (const wanted of this.#dispatcher.wanted) this.#tell({ kind: "wanted", model: wanted });
         this.#dispatcher.wanted.clear();
         if (!mayWait) break;
-        this.#dispatcher.wait(control, bell, didRun);
+        mayLook = this.#dispatcher.wait(control, bell, mayLook) || mayLook;
       }
       if (++works % WORKS_PER_CLOCK === 0 && monotonicMs() > until) break;
     } while (this.#board.control === control);

@@ -76,8 +76,8 @@ export class LaneView {
     words[at + SLOT.queueMicros] = queueMicros;
     words[at + SLOT.runMicros] = runMicros;
     words[at + SLOT.batchSize] = batchSize;
-    if ((words[at + SLOT.flags]! & FLAG.bell) !== 0) this.#isToRing = true;
     Atomics.store(words, at + SLOT.answered, sequence);
+    if ((Atomics.load(words, at + SLOT.flags) & FLAG.bell) !== 0) this.#isToRing = true; // it may have come to want it
     if (Atomics.load(words, LANE.waiting) !== 0) {
       wakeWord(this.#answered[slot] ??= this.at((at + SLOT.answered) * 4), 1);
     }

@@ -135,7 +135,9 @@ export class Body implements Disposable {
         resolve(joined(chunks));
       });
       request.once("error", (cause) => fail(new OipError(400, "The body ended before its time", { cause })));
-      request.once("close", () => fail(new OipError(400, "The body ended before its time")));
+      request.once("close", () => {
+        if (!this.#isRead) fail(new OipError(400, "The body ended before its time"));
+      });
     });
   }
 

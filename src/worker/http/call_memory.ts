@@ -7,6 +7,7 @@ import type { RemoteModel } from "../../protocol/remote_model.ts";
 import { refuseFeed } from "../../session/feed.ts";
 import { checkShape } from "../../session/port.ts";
 import type { DType } from "../../tensor/dtype.ts";
+import { shapeOf } from "../../tensor/internal.ts";
 import { SharedMemoryAllocator } from "../../tensor/shared_memory_allocator.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { Call } from "./call.ts";
@@ -57,7 +58,7 @@ export class CallMemory implements Disposable {
 
   /** Brings an output to where it is wanted. @throws {OipError} 400 for one that does not fit */
   place({ name, isBinary, part }: InferOutput, tensor: Tensor): InferResponseOutput {
-    const { dtype, shape, byteLength } = tensor;
+    const { dtype, byteLength } = tensor, shape = shapeOf(tensor);
     if (part !== undefined) {
       return { name, dtype, shape, tensor: undefined, isBinary, part: this.#write(name, tensor, part) };
     }
@@ -80,7 +81,7 @@ export class CallMemory implements Disposable {
 
   /** A large tensor in shared memory: the lane that all callers have has no room for many. */
   #shared(tensor: Tensor, bytes: () => Uint8Array): Tensor {
-    const shared = this.#makeShared(tensor.dtype, tensor.shape, tensor.byteLength);
+    const shared = this.#makeShared(tensor.dtype, shapeOf(tensor), tensor.byteLength);
     if (shared === undefined) return tensor;
     bytesOf(shared).set(bytes());
     return shared;

@@ -102,7 +102,9 @@ export class HttpFace implements AsyncDisposable {
     for (const stream of [request, response]) stream.on("error", () => {}); // the caller is gone
     if (answered === undefined) return;
     this.#inFlight++;
-    response.once("close", () => gone.abort());
+    response.once("close", () => {
+      if (!response.writableFinished) gone.abort();
+    });
     using body = new Body(request, this.#options.maxBodyBytes, this.#bodies);
     try {
       const reply = await this.#answer(request, body, gone.signal).catch(errorReply);

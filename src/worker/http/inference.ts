@@ -28,6 +28,7 @@ export class Inference {
   /** Runs the model that the path names on what the body says. */
   async infer(call: Call): Promise<Reply> {
     const { params: { model, version }, headers, signal } = call, entry = this.#calls.find(model!, version);
+    this.#calls.expect();
     const body = await call.body(), remote = await this.#calls.remote(entry);
     const request = decode(body, headers[HEADER_LENGTH] as string | undefined, remote);
     using memory = new CallMemory(call, this.#regions, request);

@@ -40,6 +40,11 @@ export class ServedCalls {
     return this.#remotes[entry.index] = new RemoteModel(description);
   }
 
+  /** Has an executor wake while a request is read. */
+  expect(): void {
+    this.#lane.caller.expect();
+  }
+
   /** Runs a model. @throws as `LaneCaller.run` */
   async run(entry: ServedEntry, feeds: Feeds, options: CallOptions): Promise<Tensors> {
     if (this.#service.isDraining) throw new WorkerError("WORKER_UNAVAILABLE", "The worker takes no more requests");
