@@ -99,7 +99,7 @@ describe("coload prepare", () => {
     assert.match(first.stderr, /refused\.onnx: not shared: input "\w+" is .*, for which no value can be made up$/m);
     const again = await prepare(refused);
     assert.equal(again.code, 1);
-    assert.match(again.stderr, /^.*: reading \([0-9.]+ s\)\n.*: not shared: input/);
+    assert.match(again.stderr, /^(.*: finding .*\n)?.*: reading \([0-9.]+ s\)\n.*: not shared: input/);
   });
 
   it("tries sizes of open dimensions that it is given, and is not bound to those of a try before", async () => {
