@@ -49,6 +49,7 @@ export type { Tensors } from "./src/session/tensors.ts";
 export { sweepSharedMemory } from "./src/memory/regions.ts";
 export { type OpenRegionOptions, type RegionOptions, SharedMemoryRegion } from "./src/memory/shared_memory_region.ts";
 export { tensorByteLength } from "./src/tensor/bytes.ts";
+export { type DLPackOptions, DLPackTensor, fromDLPack, toDLPack } from "./src/tensor/dlpack.ts";
 export type { MemoryScope } from "./src/tensor/memory_scope.ts";
 export {
   type AllocatorMetrics,

@@ -8,6 +8,8 @@ export interface HandleOptions {
   readonly releaseArgument?: bigint;
   /** Whether what else this thread holds may depend on it: when the thread ends, it is then released after that. */
   readonly last?: boolean;
+  /** Whether it is something of others', who may hold what this thread lent them: it is then released before that. */
+  readonly foreign?: boolean;
 }
 
 /** How many of one kind live. */
@@ -47,11 +49,12 @@ export class Handle {
   #pointer: Pointer | null;
   #note: number;
 
-  constructor(kind: string, pointer: Pointer, { release, releaseArgument = 0n, last = false }: HandleOptions) {
+  constructor(kind: string, pointer: Pointer, { release, releaseArgument = 0n, last, foreign }: HandleOptions) {
+    const how = last ? LEDGER.callLast : foreign ? LEDGER.callFirst : LEDGER.call;
     this.kind = kind;
     this.address = ffi.address(pointer);
     this.#pointer = pointer;
-    this.#note = note(ffi.address(release), this.address, releaseArgument, last ? LEDGER.callLast : LEDGER.call);
+    this.#note = note(ffi.address(release), this.address, releaseArgument, how);
     countHandle(kind, 1);
   }
 

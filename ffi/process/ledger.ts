@@ -14,6 +14,8 @@ export const LEDGER = {
   callEach: 2n,
   /** `mmap`, to put zeros in place of the `a1` bytes at `a0`, whose addresses stay taken. */
   vacate: 3n,
+  /** `function(a0, a1)`, before everything else: it lets go what others have, who may have what this thread lent them. */
+  callFirst: 4n,
 } as const;
 
 let words: BigUint64Array | undefined;

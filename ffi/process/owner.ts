@@ -6,7 +6,8 @@
  * capacity; +104 the inode of the mailbox's readable end; +112 the reaper's index + 1;
  * +116 how many threads have had this entry; +120, in the first entry only, how many entries were ever used; +124
  * whether a message that wakes it is on its way; +128 zero for ever, what such a message says; +136 the reaper's
- * generation.
+ * generation; +144 how much of its memory is lent to others, who may use it after the thread's end; +152 the last of
+ * those loans that came back: see loans.ts.
  *
  * @module
  */
@@ -39,9 +40,10 @@ export const U32 = {
   everUsed: 30,
   woken: 31,
   reaperGeneration: 34,
+  loans: 36,
 } as const;
 /** Positions in an entry's 64-bit words. */
-export const WORD = { slab: 10, ledger: 11, inode: 13 } as const;
+export const WORD = { slab: 10, ledger: 11, inode: 13, returned: 19 } as const;
 /** Values of an entry's state. */
 export const STATE = { free: 0, alive: 1, ended: 2 } as const;
 
@@ -102,6 +104,7 @@ function join(entry: OwnerEntry): void {
   u32[U32.ledgerCapacity] = FIRST_LEDGER;
   u32[U32.reaper] = 0;
   u32[U32.woken] = 0;
+  words[WORD.returned] = 0n;
   u32[U32.generation]!++;
   words[WORD.slab] = slab.address;
   words[WORD.ledger] = ledger.address;

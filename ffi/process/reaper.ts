@@ -1,7 +1,7 @@
 import { functionPointer, libc } from "../libc.ts";
 import { ffi } from "../mod.ts";
 import { tryLock, unlock } from "../mutex.ts";
-import { offset, unmapMemory, vacatingArguments } from "../native_memory.ts";
+import { type NativeMemory, offset, unmapMemory, vacatingArguments } from "../native_memory.ts";
 import { callNative } from "./calls.ts";
 import { LEDGER } from "./ledger.ts";
 import {
@@ -75,27 +75,48 @@ function argumentsOf(how: bigint, a0: bigint, a1: bigint): (readonly bigint[])[]
   return [...items].filter((item) => item !== 0n).map((item) => [item]);
 }
 
-async function releaseLedger(entry: OwnerEntry): Promise<void> {
-  const used = entry.u32[U32.ledgerUsed]!, address = entry.words[WORD.ledger]!;
-  if (address === 0n) return;
-  const byteLength = entry.u32[U32.ledgerCapacity]! * LEDGER_ENTRY, pointer = offset({ address }, 0);
-  const words = new BigUint64Array(ffi.view(pointer, byteLength));
-  for (const last of [false, true]) {
-    for (let at = 0; at < used * 4; at += 4) {
-      const [fn, a0, a1, how] = [words[at]!, words[at + 1]!, words[at + 2]!, words[at + 3]!];
-      if (fn === 0n || (how === LEDGER.callLast) !== last) continue;
-      words[at] = 0n; // a reaper that dies here leaks one thing and releases nothing twice
-      for (const args of argumentsOf(how, a0, a1)) await callNative("release", fn, args);
-    }
-  }
-  entry.words[WORD.ledger] = 0n;
-  unmapMemory({ pointer, address, byteLength });
+interface Ledger extends NativeMemory {
+  readonly words: BigUint64Array;
 }
 
-/** Each thing is forgotten before it is given up, so that a reaper that dies in between leaves nothing to give up twice. */
-async function bury(entry: OwnerEntry): Promise<void> {
-  await releaseLedger(entry);
+function ledgerOf(entry: OwnerEntry): Ledger | undefined {
+  const address = entry.words[WORD.ledger]!;
+  if (address === 0n) return undefined; // a reaper that died had come that far
+  const byteLength = entry.u32[U32.ledgerCapacity]! * LEDGER_ENTRY, pointer = offset({ address }, 0);
+  return { address, byteLength, pointer, words: new BigUint64Array(ffi.view(pointer, byteLength)) };
+}
+
+async function callEntries(entry: OwnerEntry, isMeant: (how: bigint) => boolean): Promise<void> {
+  const used = entry.u32[U32.ledgerUsed]!, words = ledgerOf(entry)?.words;
+  if (words === undefined) return;
+  for (let at = 0; at < used * 4; at += 4) {
+    const [fn, a0, a1, how] = [words[at]!, words[at + 1]!, words[at + 2]!, words[at + 3]!];
+    if (fn === 0n || !isMeant(how)) continue;
+    words[at] = 0n; // a reaper that dies here leaks one thing and releases nothing twice
+    for (const args of argumentsOf(how, a0, a1)) await callNative("release", fn, args);
+  }
+}
+
+async function releaseLedger(entry: OwnerEntry): Promise<void> {
+  await callEntries(entry, (how) => how !== LEDGER.callLast);
+  await callEntries(entry, () => true);
+  const ledger = ledgerOf(entry);
+  entry.words[WORD.ledger] = 0n;
+  if (ledger) unmapMemory(ledger);
+}
+
+/**
+ * Each thing is forgotten before it is given up, so that a reaper that dies in between leaves nothing to give up twice.
+ * Returns `false` where others still use what the thread lent them: then it lets go what others have, and that is all.
+ */
+async function bury(entry: OwnerEntry): Promise<boolean> {
   const { u32, words } = entry, address = words[WORD.slab]!;
+  await callEntries(entry, (how) => how === LEDGER.callFirst);
+  if (Atomics.load(u32, U32.loans) > 0) {
+    u32[U32.reaper] = 0;
+    return false;
+  }
+  await releaseLedger(entry);
   words[WORD.slab] = 0n;
   if (address !== 0n) unmapMemory({ pointer: offset({ address }, 0), address, byteLength: SLAB_BYTE_LENGTH });
   const fds = [U32.writeFd, U32.readFd].map((position) => {
@@ -108,13 +129,14 @@ async function bury(entry: OwnerEntry): Promise<void> {
   // Not where the runtime has closed it itself, and the number names another file.
   if (readFd !== GIVEN_UP && inode(readFd) === words[WORD.inode]) libc().close(readFd);
   Atomics.store(u32, U32.state, STATE.free);
+  return true;
 }
 
 let reaping: Promise<number> = Promise.resolve(0);
 
 /**
  * Releases what threads that ended left behind, and returns how many of them it buried. One whose calls are still
- * running is left for the next time. Two at once take turns.
+ * running, or whose memory others still use, is left for the next time. Two at once take turns.
  */
 export function reap(): Promise<number> {
   return reaping = reaping.then(buryAll, buryAll);
@@ -128,8 +150,7 @@ async function buryAll(): Promise<number> {
     const entry = ownerEntry(index);
     if (!claim(entry)) continue;
     ensureThreads("release", 1);
-    await bury(entry);
-    buried++;
+    if (await bury(entry)) buried++;
   }
   if (buried > 0) await callNative("release", functionPointer("malloc_trim"), [0n]); // give it back to the system
   return buried;

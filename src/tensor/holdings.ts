@@ -1,9 +1,8 @@
-import { copyFromArray, copyMemory } from "../../ffi/copy_memory.ts";
 import { disposedError, typeError } from "../errors.ts";
 import type { Arenas } from "../memory/arenas.ts";
 import type { Quota } from "../memory/quota.ts";
-import { checkDType, type DType, elementByteLength, type NumericData } from "./dtype.ts";
-import { AddressedStorage } from "./native_storage.ts";
+import { checkDType, type DType, elementByteLength } from "./dtype.ts";
+import { copyElements } from "./native_copy.ts";
 import { copyShape, elementCount } from "./shape.ts";
 import { SharedStorage } from "./shared_storage.ts";
 import { isTensor, makeTensor, Tensor } from "./tensor.ts";
@@ -54,11 +53,10 @@ export class Holdings {
   share<D extends DType>(given: Tensor<D>): Tensor<D> {
     if (!isTensor(given)) throw typeError("INVALID_ARGUMENT", `Cannot share: a Tensor wanted, ${typeof given} found`);
     storageOf(given).checkReadable();
-    const tensor = given.contiguous(), storage = storageOf(tensor);
-    storage.check();
-    const shared = this.tensor(tensor.dtype, tensor.shape), to = (storageOf(shared) as SharedStorage).pointer;
-    if (storage instanceof AddressedStorage) copyMemory(to, storage.pointer, shared.byteLength);
-    else copyFromArray(to, storage.data(tensor.dtype) as NumericData);
+    const tensor = given.contiguous();
+    storageOf(tensor).check();
+    const shared = this.tensor(tensor.dtype, tensor.shape);
+    copyElements(tensor, storageOf(shared) as SharedStorage);
     return shared;
   }
 

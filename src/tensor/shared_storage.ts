@@ -75,7 +75,9 @@ export class SharedStorage extends AddressedStorage {
   /** For the scope it belongs to: disposes of it, and detaches also the views that outlived a dropped tensor. */
   end(): void {
     this.dispose();
-    if (this.#wasDropped) this.block.dispose();
+    if (!this.#wasDropped) return;
+    if (this.isLent) this.#wasDropped = false; // and so when it comes back
+    else this.block.dispose();
   }
 
   protected override free(): void {

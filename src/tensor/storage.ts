@@ -8,8 +8,9 @@ export type StorageKind = "heap" | "native" | "shared";
 export type Data = DataOf[DType];
 
 /**
- * What a tensor lies in, and who uses it. Reads share, a write excludes: a storage that C uses is pinned, and memory
- * that is disposed meanwhile goes when the last pin does.
+ * What a tensor lies in, and who uses it. Reads share, a write excludes: a storage that C uses is pinned. One that is
+ * lent is used by others who keep to no such rule. Memory that is disposed meanwhile goes when the last pin and the
+ * last loan do.
  */
 export abstract class Storage {
   /** Where it lies. */
@@ -23,6 +24,7 @@ export abstract class Storage {
   abstract attachment: Disposable | undefined;
   /** Readers; -1 for a writer. */
   #pins = 0;
+  #loans = 0;
   #disposed = false;
 
   /** All of it as one array, the same at every call. */
@@ -65,20 +67,42 @@ export abstract class Storage {
 
   /** Ends one {@linkcode pinRead}. */
   unpinRead(): void {
-    if (--this.#pins === 0 && this.#disposed) this.free();
+    this.#pins--;
+    this.#freeIfUnused();
   }
 
   /** Ends a {@linkcode pinWrite}. */
   unpinWrite(): void {
     this.#pins = 0;
-    if (this.#disposed) this.free();
+    this.#freeIfUnused();
   }
 
-  /** Ends all use: at once, or for the memory when the last pin goes. */
+  /** Whether somebody has it on loan. */
+  get isLent(): boolean {
+    return this.#loans > 0;
+  }
+
+  /** Keeps the memory for who shares it, to read and to write. @throws {ReferenceError} DISPOSED @throws {TypeError} TENSOR_BUSY */
+  lend(): void {
+    this.checkReadable();
+    this.#loans++;
+  }
+
+  /** Ends one {@linkcode lend}. */
+  takeBack(): void {
+    this.#loans--;
+    this.#freeIfUnused();
+  }
+
+  /** Ends all use: at once, or for the memory when the last pin and the last loan go. */
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
-    if (this.#pins === 0) this.free();
+    this.#freeIfUnused();
+  }
+
+  #freeIfUnused(): void {
+    if (this.#disposed && this.#pins === 0 && this.#loans === 0) this.free();
   }
 }
 

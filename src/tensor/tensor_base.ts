@@ -142,7 +142,8 @@ export abstract class TensorBase<D extends DType = DType> implements Disposable 
 
   /**
    * Empties every view of a native or shared tensor and gives its memory back, shared memory when nobody else holds
-   * it; while a run uses it, as soon as that is over. A heap tensor only lets its array go. Twice is harmless.
+   * it; while a run or a foreign library uses it, as soon as that is over. A heap tensor only lets its array go. Twice
+   * is harmless.
    */
   [Symbol.dispose](): void {
     this.#storage.dispose();

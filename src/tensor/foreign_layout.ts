@@ -1,0 +1,68 @@
+import { rangeError, typeError } from "../errors.ts";
+import { type DType, elementByteLength } from "./dtype.ts";
+import { elementCount, isRowMajor, showShape } from "./shape.ts";
+
+/** What somebody else says a tensor in this process's memory is. */
+export interface ForeignTensor {
+  /** What messages say is done with it, such as "take a DLPack tensor". */
+  readonly doing: string;
+  /** Of the first element; 0 for NULL. */
+  readonly address: bigint;
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  /** In elements; row-major without. */
+  readonly strides: readonly number[] | undefined;
+}
+
+/** The layout of such a tensor, as this library has it. */
+export interface CheckedLayout {
+  /** From the first element to the end of the last one. */
+  readonly byteLength: number;
+  /** Frozen. */
+  readonly shape: readonly number[];
+  /** Frozen; `undefined` where they are row-major. */
+  readonly strides: readonly number[] | undefined;
+}
+
+/**
+ * Refuses what no tensor here can be.
+ *
+ * @throws {RangeError} INVALID_SHAPE
+ * @throws {TypeError} INVALID_LAYOUT for strides below 0, or elements that are not aligned; INVALID_ARGUMENT for none
+ */
+export function checkForeign({ doing, address, dtype, shape, strides }: ForeignTensor): CheckedLayout {
+  const elementBytes = elementByteLength(dtype);
+  if (!shape.every((length) => Number.isSafeInteger(length) && length >= 0)) {
+    throw rangeError("INVALID_SHAPE", `Cannot ${doing}: lengths from 0 up wanted, shape ${showShape(shape)} found`);
+  }
+  const size = elementCount(shape, elementBytes);
+  if (size > 0 && address === 0n) {
+    throw typeError("INVALID_ARGUMENT", `Cannot ${doing} of shape ${showShape(shape)}: its memory is at address 0`);
+  }
+  if (size > 0 && address % BigInt(elementBytes) !== 0n) {
+    throw typeError(
+      "INVALID_LAYOUT",
+      `Cannot ${doing}: elements of ${dtype} at multiples of ${elementBytes} bytes wanted, address ${address} found; ` +
+        "copy it first",
+    );
+  }
+  const isPlain = strides === undefined || isRowMajor(shape, strides);
+  if (isPlain) return { byteLength: size * elementBytes, shape: Object.freeze([...shape]), strides: undefined };
+  if (!strides.every((stride) => Number.isSafeInteger(stride) && stride >= 0)) {
+    throw typeError(
+      "INVALID_LAYOUT",
+      `Cannot ${doing} of shape ${showShape(shape)}: strides from 0 up wanted, ${
+        showShape(strides)
+      } found; copy it first`,
+    );
+  }
+  const last = shape.reduce((sum, length, axis) => sum + (length - 1) * strides[axis]!, 0);
+  if (!Number.isSafeInteger((last + 1) * elementBytes)) {
+    throw rangeError("INVALID_SHAPE", `Cannot ${doing}: strides ${showShape(strides)} lead too far`);
+  }
+  return {
+    byteLength: (last + 1) * elementBytes,
+    shape: Object.freeze([...shape]),
+    strides: Object.freeze([...strides]),
+  };
+}
