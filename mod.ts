@@ -24,6 +24,7 @@ export {
   NativeError,
   OrtError,
   type OrtErrorCode,
+  PythonError,
   SystemError,
   WorkerError,
 } from "./src/errors.ts";

@@ -1,3 +1,4 @@
+import { libc } from "./libc.ts";
 import { ffi, type Pointer, type Symbols } from "./mod.ts";
 import type { Bytes } from "./runtime.ts";
 
@@ -12,6 +13,11 @@ export function copyFromArray(to: Pointer, from: Bytes): void {
   if (from.byteLength === 0) return;
   fromArray ??= ffi.open("libc.so.6", FROM_ARRAY);
   fromArray.memcpy(to, from, BigInt(from.byteLength));
+}
+
+/** Copies native memory to an array, whole. */
+export function copyToArray(to: Bytes, from: Pointer): void {
+  if (to.byteLength > 0) libc().memcpy(to, from, BigInt(to.byteLength));
 }
 
 /** Copies native memory. */

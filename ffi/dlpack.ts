@@ -10,6 +10,7 @@
  *
  * @module
  */
+import { libc } from "./libc.ts";
 import { ffi, type Native, type Pointer } from "./mod.ts";
 
 /** `DLDataTypeCode` */
@@ -73,14 +74,18 @@ export interface TensorToWrite {
   readonly context: bigint;
 }
 
+/** What is read is copied to here: making a view of it would take longer. */
+const struct = new Uint8Array(VERSIONED_BYTES), view = new DataView(struct.buffer);
+const list = new BigInt64Array(MOST_DIMENSIONS);
+
 function numbers(address: bigint, count: number): number[] {
-  if (count === 0) return [];
-  return Array.from(new BigInt64Array(ffi.view(ffi.pointer(address)!, count * 8)), Number);
+  if (count > 0) libc().memcpy(list, ffi.pointer(address), BigInt(count * 8));
+  return Array.from({ length: count }, (_, i) => Number(list[i]));
 }
 
 /** Reads a managed tensor, which must be alive. */
 export function readManagedTensor(pointer: Pointer, versioned: boolean): ManagedTensor {
-  const view = new DataView(ffi.view(pointer, versioned ? VERSIONED_BYTES : MANAGED_BYTES));
+  libc().memcpy(struct, pointer, BigInt(versioned ? VERSIONED_BYTES : MANAGED_BYTES));
   const major = versioned ? view.getUint32(0, true) : 0, minor = versioned ? view.getUint32(4, true) : 0;
   const deleter = ffi.pointer(view.getBigUint64(versioned ? 16 : 56, true));
   const at = versioned ? VERSIONED_BYTES - TENSOR_BYTES : 0, dimensions = view.getInt32(at + 16, true);

@@ -41,3 +41,10 @@ export function vacatingArguments(address: bigint, byteLength: bigint): readonly
   const flags = MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
   return [address, byteLength, BigInt(PROT.READ | PROT.WRITE), BigInt(flags), NO_FILE, 0n];
 }
+
+const MADV_POPULATE_WRITE = 23, PAGE = 4096n;
+
+/** Whether the system lets memory be written, by its first page; `false` where it does not tell, as before Linux 5.14. */
+export function isWritable(address: bigint): boolean {
+  return libc().madvise(ffi.pointer(address / PAGE * PAGE), PAGE, MADV_POPULATE_WRITE) === 0;
+}

@@ -82,6 +82,7 @@ export type ErrorCode =
   | "UNKNOWN_MODEL"
   | "SOCKET_PATH"
   | "HTTP_ADDRESS"
+  | "PYTHON"
   | OrtErrorCode;
 
 type WithCode<E extends Error> = E & { readonly code: ErrorCode };
@@ -227,4 +228,35 @@ export class MemoryError extends NativeError {
 export class WorkerError extends NativeError {
   /** The class's name. */
   override readonly name: string = "WorkerError";
+}
+
+/**
+ * Python raised an exception, which is all in here: nothing of Python's is kept for it.
+ *
+ * @example
+ * ```ts ignore
+ * import { PythonError } from "@coload/onnx";
+ * import { Python } from "@coload/onnx/python";
+ *
+ * try {
+ *   Python.open().exec("1 / 0");
+ * } catch (error) {
+ *   if (error instanceof PythonError) console.log(error.type, error.traceback); // ZeroDivisionError Traceback …
+ * }
+ * ```
+ */
+export class PythonError extends NativeError {
+  /** The class's name. */
+  override readonly name: string = "PythonError";
+  /** The exception's class, with its module unless that is builtins: `KeyError`, `json.decoder.JSONDecodeError`. */
+  readonly type: string;
+  /** What Python would print of it. */
+  readonly traceback: string;
+
+  /** Made by Coload alone. */
+  constructor(message: string, options: { type: string; traceback: string }) {
+    super("PYTHON", message);
+    this.type = options.type;
+    this.traceback = options.traceback;
+  }
 }

@@ -1,6 +1,10 @@
+import { ffi, type Pointer } from "../../ffi/mod.ts";
+import { isWritable } from "../../ffi/native_memory.ts";
 import { rangeError, typeError } from "../errors.ts";
 import { type DType, elementByteLength } from "./dtype.ts";
+import { adoptedNativeStorage, NativeStorage, ProtectedStorage } from "./native_storage.ts";
 import { elementCount, isRowMajor, showShape } from "./shape.ts";
+import type { Layout } from "./tensor_base.ts";
 
 /** What somebody else says a tensor in this process's memory is. */
 export interface ForeignTensor {
@@ -65,4 +69,26 @@ export function checkForeign({ doing, address, dtype, shape, strides }: ForeignT
     shape: Object.freeze([...shape]),
     strides: Object.freeze([...strides]),
   };
+}
+
+/** Somebody else's memory, and how it is given back. */
+export interface ForeignMemory {
+  readonly pointer: Pointer;
+  readonly byteLength: number;
+  readonly readOnly: boolean;
+  /** Gives it back; called once. */
+  readonly release: () => void;
+  /** Called instead where it can never be given back, as a buffer over it was transferred away. */
+  readonly abandon: () => void;
+}
+
+/** A storage over somebody else's memory. */
+export function foreignStorage({ pointer, byteLength, readOnly, release, abandon }: ForeignMemory): NativeStorage {
+  const isProtected = readOnly && byteLength > 0 && !isWritable(ffi.address(pointer));
+  return adoptedNativeStorage(pointer, byteLength, release, abandon, isProtected ? ProtectedStorage : NativeStorage);
+}
+
+/** The layout of a tensor; `undefined` for one that is row-major and may be written. */
+export function layoutOf(readOnly: boolean, strides: readonly number[] | undefined): Layout | undefined {
+  return readOnly || strides ? { readOnly, ...(strides && { strides }) } : undefined;
 }

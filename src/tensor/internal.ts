@@ -11,10 +11,14 @@ import { isRowMajor } from "./shape.ts";
 import { shapeOf, storageOf, stridesOf } from "./tensor_base.ts";
 
 export { arrayOf, dtypeOfOnnx, elementByteLength } from "./dtype.ts";
+export { checkForeign, foreignStorage, layoutOf } from "./foreign_layout.ts";
+export type { DType } from "./dtype.ts";
 export type { Storage, StorageKind } from "./storage.ts";
 export { HeapStorage, heapStorage } from "./heap_storage.ts";
 export { AddressedStorage, adoptedNativeStorage } from "./native_storage.ts";
 export { isViewOf, sharesMemory } from "./shared_storage.ts";
+export { lendManagedTensor, lendTensor, type LentTensor, returns } from "./lending.ts";
+export { adoptManagedTensor } from "./managed_tensor.ts";
 export { isTensor, makeTensor } from "./tensor.ts";
 export { shapeOf, storageOf, stridesOf } from "./tensor_base.ts";
 

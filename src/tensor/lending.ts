@@ -3,6 +3,7 @@ import { ffi, type Pointer } from "../../ffi/mod.ts";
 import { lend, type Loan, type LoanFunctions, loanFunctions, takeBack } from "../../ffi/process/loans.ts";
 import { typeError } from "../errors.ts";
 import { countOf } from "../handle.ts";
+import type { DType } from "./dtype.ts";
 import { DL_TYPES } from "./managed_tensor.ts";
 import { nativeCopy } from "./native_copy.ts";
 import { AddressedStorage } from "./native_storage.ts";
@@ -56,18 +57,29 @@ export function lendTensor(tensor: Tensor, contentBytes: number, doing: string):
   return { loan, pointer: (storage as AddressedStorage).pointer, takeBack: () => takeBack(loan) };
 }
 
-/** Lends a tensor as a managed tensor of DLPack, whose address is the loan's `contentAddress`. @throws as {@linkcode lendTensor}; {TypeError} READ_ONLY */
-export function lendManagedTensor(tensor: Tensor, versioned: boolean, doing: string): LentTensor {
+/**
+ * Lends a tensor as a managed tensor of DLPack, whose address is the loan's `contentAddress`.
+ *
+ * @param dtype what it is called, if not by its own
+ * @throws as {@linkcode lendTensor}
+ * @throws {TypeError} READ_ONLY where that cannot be said
+ */
+export function lendManagedTensor(
+  tensor: Tensor,
+  versioned: boolean,
+  doing: string,
+  dtype: DType = tensor.dtype,
+): LentTensor {
   const shape = shapeOf(tensor), functions = returns(doing), isCopied = tensor.storage === "heap";
   const readOnly = tensor.readOnly && !isCopied, strides = isCopied ? rowMajorStrides(shape) : tensor.strides;
   if (readOnly && !versioned) {
     throw typeError("READ_ONLY", `Cannot ${doing}: it is read-only, which only DLPack from version 1.0 on can say`);
   }
   const lent = lendTensor(tensor, managedTensorBytes(shape.length, versioned), doing), { loan, pointer } = lent;
-  const [code, bits] = DL_TYPES[tensor.dtype]!;
+  const [code, bits] = DL_TYPES[dtype]!;
   const deleter = versioned ? functions.returnedVersioned : functions.returnedUnversioned;
   writeManagedTensor(loan.content, loan.contentAddress, {
-    data: tensor.size === 0 ? 0n : ffi.address(pointer),
+    data: ffi.address(pointer), // also of no elements: torch never gives back what is at NULL
     code,
     bits,
     shape,

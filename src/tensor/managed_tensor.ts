@@ -11,8 +11,7 @@ import { collectReturned } from "../../ffi/process/loans.ts";
 import { typeError } from "../errors.ts";
 import { Handle } from "../handle.ts";
 import type { DType } from "./dtype.ts";
-import { checkForeign } from "./foreign_layout.ts";
-import { adoptedNativeStorage } from "./native_storage.ts";
+import { checkForeign, foreignStorage, layoutOf } from "./foreign_layout.ts";
 import { makeTensor, type Tensor } from "./tensor.ts";
 
 /** `DLDataTypeCode` and bits of each dtype that lies in memory. */
@@ -79,17 +78,13 @@ export function adoptManagedTensor(pointer: Pointer, versioned: boolean, doing: 
     const { dtype, byteLength, shape, strides } = interpret(managed, versioned, doing);
     const handle = deleter && new Handle("dlpack", pointer, { release: deleter, foreign: true });
     const memory = ffi.pointer(managed.data) ?? pointer; // of no bytes there is nothing to see
-    const storage = adoptedNativeStorage(memory, byteLength, () => {
+    const release = () => {
       const owned = handle?.take();
       if (deleter && owned) callDeleter(deleter, owned);
       collectReturned(); // as it may have been a tensor of this thread's
-    }, () => void handle?.take());
-    return makeTensor(
-      dtype,
-      shape,
-      storage,
-      readOnly || strides ? { readOnly, ...(strides && { strides }) } : undefined,
-    );
+    };
+    const storage = foreignStorage({ pointer: memory, byteLength, readOnly, release, abandon: () => handle?.take() });
+    return makeTensor(dtype, shape, storage, layoutOf(readOnly, strides));
   } catch (error) {
     if (deleter) callDeleter(deleter, pointer);
     collectReturned();

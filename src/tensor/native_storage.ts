@@ -1,9 +1,10 @@
-import type { Pointer } from "../../ffi/mod.ts";
+import { copyToArray } from "../../ffi/copy_memory.ts";
+import { ffi, type Pointer } from "../../ffi/mod.ts";
+import { offset } from "../../ffi/native_memory.ts";
 import { rangeError, typeError } from "../errors.ts";
 import { countHandle } from "../handle.ts";
 import { NativeBlock } from "../memory/native_block.ts";
 import { arrayOf, type DType, type NumericData, type NumericDType } from "./dtype.ts";
-
 import { OwnMemory } from "./own_memory.ts";
 import { Storage } from "./storage.ts";
 
@@ -94,17 +95,44 @@ export class NativeStorage extends AddressedStorage {
 
 const dropped = new FinalizationRegistry<NativeBlock>((block) => block.drop());
 
+/** The same where the system forbids to write: what JavaScript sees is a copy, as a view would let it crash the process. */
+export class ProtectedStorage extends NativeStorage {
+  #copy: NumericData | undefined = undefined;
+
+  override data(dtype: DType): NumericData {
+    return this.#copy ??= this.#read(dtype, 0, this.byteLength / arrayOf(dtype as NumericDType).BYTES_PER_ELEMENT);
+  }
+
+  override view(dtype: DType, start: number, length: number): NumericData {
+    if (this.#copy === undefined) return this.#read(dtype, start, length);
+    return this.#copy.subarray(start, start + length) as NumericData;
+  }
+
+  protected override free(): void {
+    this.#copy = undefined;
+    super.free();
+  }
+
+  #read(dtype: DType, start: number, length: number): NumericData {
+    const copy = new (arrayOf(dtype as NumericDType))(length), byteOffset = start * copy.BYTES_PER_ELEMENT;
+    copyToArray(copy, offset({ address: ffi.address(this.pointer) }, byteOffset));
+    return copy;
+  }
+}
+
 /**
  * A storage over memory that somebody else allocated, such as an OrtValue's.
  *
  * @param release gives the memory back; called once, as soon as every view of it is detached
  * @param abandon is called in its place when that may never happen, because a buffer over it was transferred away
+ * @param Storage what it is, if not memory that may be written
  */
 export function adoptedNativeStorage(
   pointer: Pointer,
   byteLength: number,
   release: () => void,
   abandon: () => void = () => {},
+  Storage: new (block: NativeBlock) => NativeStorage = NativeStorage,
 ): NativeStorage {
   countHandle("tensor", 1);
   const block = new NativeBlock({
@@ -123,7 +151,7 @@ export function adoptedNativeStorage(
       abandon();
     },
   });
-  return new NativeStorage(block);
+  return new Storage(block);
 }
 
 /** A storage of zeros. @throws {MemoryError} OUT_OF_MEMORY */

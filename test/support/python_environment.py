@@ -1,4 +1,4 @@
-"""Makes a virtual environment with one package, unless it is there: `stock_client_install.py FOLDER REQUIREMENT`.
+"""Makes a virtual environment with one package, unless it is there: `python_environment.py FOLDER REQUIREMENT`.
 
 The system gives the lock back when its process ends, however it ends, so that nothing stale can stand in the way.
 """
