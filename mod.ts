@@ -31,6 +31,7 @@ export {
 export type { SharedMemoryCapabilities } from "./src/memory/shared_memory_capabilities.ts";
 export { type Capabilities, capabilities } from "./src/ort/capabilities.ts";
 export { type Configuration, configure } from "./src/ort/configuration.ts";
+export type { PythonCapabilities } from "./src/ort/python_capabilities.ts";
 export type { ModelMetadata } from "./src/ort/model_metadata.ts";
 export type { ModelSource } from "./src/ort/model_source.ts";
 export type { LoadProgress } from "./src/ort/load_progress.ts";

@@ -124,7 +124,7 @@ export const ffi: Ffi = {
   stream: openStream,
   callElsewhere: (queue, fn, args) => helper(queue)(fn, args),
   mayReadVariable: () => true,
-  mayRunPrograms: () => true,
+  mayRun: () => true,
   resolve(specifier) {
     try {
       return pathToFileURL(createRequire(import.meta.url).resolve(specifier)).href;

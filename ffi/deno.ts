@@ -60,7 +60,7 @@ export const ffi: Ffi = {
     return new Deno.UnsafeFnPointer(Deno.UnsafePointer.create(fn)!, definition as Any).call(...(words as Any)) as Any;
   },
   mayReadVariable: (variable) => Deno.permissions.querySync({ name: "env", variable }).state === "granted",
-  mayRunPrograms: () => Deno.permissions.querySync({ name: "run" }).state === "granted",
+  mayRun: (command) => Deno.permissions.querySync({ name: "run", command }).state === "granted",
   resolve(specifier) {
     const resolved = import.meta.resolve(`npm:${specifier}`);
     return resolved.startsWith("file:") ? resolved : undefined;

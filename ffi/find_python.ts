@@ -124,9 +124,17 @@ export function findPython(options: FindPythonOptions = {}): PythonSearch {
   return { tried };
 }
 
-/** Whether a search would ask nobody for a permission. */
-export function maySearchPython(): boolean {
-  return ffi.mayRunPrograms();
+/** Why a search has found nothing that can be loaded: all that was tried, and what mends it. */
+export function whyNoPython({ tried, given }: PythonSearch): string {
+  if (given !== undefined) {
+    return `Cannot start the Python that the ${given.how} names, ${given.path}: ${given.reason}`;
+  }
+  const line = ({ how, path, reason }: Attempt) => `  - ${how}${path === undefined ? "" : ` (${path})`}: ${reason}`;
+  return [
+    "Cannot start Python: there is none that can be loaded",
+    ...tried.map(line),
+    `Name one: ${PYTHON_VARIABLE}=/path/to/python or a virtual environment, or Python.open({ executable })`,
+  ].join("\n");
 }
 
 /** The interpreter of a virtual environment's folder, or what was named. */
@@ -137,6 +145,7 @@ function interpreterIn(named: string): string {
 }
 
 function ask(program: string): Told {
+  if (!ffi.mayRun(program)) throw new Error("needs --allow-run");
   const { error, status, signal, stdout, stderr } = spawnSync(program, ["-S", "-c", QUESTION], {
     encoding: "utf8",
     timeout: WATCHDOG_MS,

@@ -115,8 +115,8 @@ export interface Ffi {
   callElsewhere(queue: string, fn: bigint, args: readonly bigint[]): Promise<bigint>;
   /** Whether an environment variable can be read without anybody being asked. */
   mayReadVariable(name: string): boolean;
-  /** Whether programs can be run without anybody being asked. */
-  mayRunPrograms(): boolean;
+  /** Whether a program can be run without anybody being asked. */
+  mayRun(program: string): boolean;
   /** Where a bare npm specifier such as `onnxruntime-node/package.json` lies, as the runtime resolves it. */
   resolve(specifier: string): string | undefined;
 }

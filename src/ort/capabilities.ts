@@ -3,6 +3,7 @@ import { asynchronousCalls } from "../../ffi/process/calls.ts";
 import { LibraryError } from "../errors.ts";
 import { type SharedMemoryCapabilities, sharedMemoryCapabilities } from "../memory/shared_memory_capabilities.ts";
 import { startOrt } from "./environment.ts";
+import { type PythonCapabilities, pythonCapabilities } from "./python_capabilities.ts";
 
 /** What works here, and why not what does not. */
 export interface Capabilities {
@@ -29,6 +30,8 @@ export interface Capabilities {
   readonly threads: string;
   /** What memory can be shared with other processes. */
   readonly sharedMemory: SharedMemoryCapabilities;
+  /** What Python can be started. */
+  readonly python: PythonCapabilities;
 }
 
 /**
@@ -43,7 +46,12 @@ export interface Capabilities {
  * ```
  */
 export async function capabilities(): Promise<Capabilities> {
-  const rest = { runtime: ffi.runtime, threads: asynchronousCalls(), sharedMemory: sharedMemoryCapabilities() };
+  const rest = {
+    runtime: ffi.runtime,
+    threads: asynchronousCalls(),
+    sharedMemory: sharedMemoryCapabilities(),
+    python: pythonCapabilities(),
+  };
   try {
     const { path, version, how, others, providers, fast } = await startOrt();
     const library = { path, version, how, others };

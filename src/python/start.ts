@@ -1,6 +1,6 @@
 import { cstring } from "../../ffi/cstring.ts";
 import type { Attempt } from "../../ffi/find_library.ts";
-import { findPython, type FindPythonOptions, type FoundPython, PYTHON_VARIABLE } from "../../ffi/find_python.ts";
+import { findPython, type FindPythonOptions, type FoundPython, whyNoPython } from "../../ffi/find_python.ts";
 import { ffi } from "../../ffi/mod.ts";
 import { knowPython, loanFunctions } from "../../ffi/process/loans.ts";
 import { exclusively, processBlock } from "../../ffi/process/shared.ts";
@@ -44,26 +44,13 @@ function join(running: FoundPython): RunningPython {
 }
 
 function locatePython(options: FindPythonOptions): FoundPython {
-  const { found, tried, given } = findPython(options);
+  const search = findPython(options), { found, given } = search;
   if (found !== undefined) return found;
-  throw new LibraryError(codeOf(given), given === undefined ? foundNowhere(tried) : notAsGiven(given));
+  throw new LibraryError(codeOf(given), whyNoPython(search));
 }
 
 function codeOf(given: Attempt | undefined): "LIBRARY_TOO_OLD" | "LIBRARY_NOT_FOUND" {
   return given?.reason.includes("or later wanted") ? "LIBRARY_TOO_OLD" : "LIBRARY_NOT_FOUND";
-}
-
-function notAsGiven({ how, path, reason }: Attempt): string {
-  return `Cannot start the Python that the ${how} names, ${path}: ${reason}`;
-}
-
-function foundNowhere(tried: readonly Attempt[]): string {
-  const line = ({ how, path, reason }: Attempt) => `  - ${how}${path === undefined ? "" : ` (${path})`}: ${reason}`;
-  return [
-    "Cannot start Python: there is none that can be loaded",
-    ...tried.map(line),
-    `Name one: ${PYTHON_VARIABLE}=/path/to/python or a virtual environment, or Python.open({ executable })`,
-  ].join("\n");
 }
 
 function shared(): { readonly state: Uint32Array; readonly text: Uint8Array } {

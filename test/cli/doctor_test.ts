@@ -33,7 +33,7 @@ describe("coload doctor", () => {
     assert.match(report.library!.version!, /^\d+\.\d+\.\d+$/);
     assert.deepEqual(
       new Set(report.checks.map(({ name }) => name)),
-      new Set(["library", "calls", "threads", "provider", "shm", "memfd", "left over", "weights"]),
+      new Set(["library", "calls", "threads", "provider", "shm", "memfd", "left over", "weights", "python"]),
     );
     assert.equal(report.tried[0]!.how, "option library");
   });

@@ -85,6 +85,14 @@ describe("the library in use", () => {
     assert.deepEqual([calls, threads], ["fast", "native"]);
   });
 
+  it("is told of beside the Python that there is, or why there is none", async () => {
+    const { python: { found, problem } } = await capabilities();
+    if (found === undefined) assert.match(problem!, /there is none that can be loaded/);
+    else {assert.ok(
+        path.isAbsolute(found.executable) && path.isAbsolute(found.library) && /^3\.\d+/.test(found.version),
+      );}
+  });
+
   it("writes nothing into the user's folders", async () => {
     using home = new TemporaryFolder();
     const { library } = await capabilities();

@@ -57,7 +57,7 @@ export async function diagnose({ sweep }: { readonly sweep: boolean }): Promise<
     ? [brokenLibrary(problem, found ?? given)]
     : [libraryCheck(library), ...pathChecks(able), ...providers.map((name) => providerCheck(name, library.path))];
   const shared = sharedMemoryChecks(able.sharedMemory, swept);
-  const checks = [...onnxruntime, ...shared, await weightsCheck(library !== undefined)];
+  const checks = [...onnxruntime, ...shared, await weightsCheck(library !== undefined), pythonCheck(able.python)];
   const used = library ?? found;
   return {
     coload: config.version,
@@ -90,6 +90,15 @@ function pathChecks({ calls, threads }: Capabilities): Check[] {
       ? { name: "threads", state: "works", says: "native: loads and runs leave the event loop free" }
       : { name: "threads", state: "slow", says: `not native: ${threads}`, mend: EXECUTABLE_MEMORY },
   ];
+}
+
+function pythonCheck({ found, problem }: Capabilities["python"]): Check {
+  if (found === undefined) {
+    const says = "none that can be loaded; only @coload/onnx/python needs it";
+    return { name: "python", state: "missing", says, mend: problem!.split("\n").slice(-1)[0]! };
+  }
+  const { version, executable, how } = found;
+  return { name: "python", state: "works", says: `Python ${version}, ${executable} (${how})` };
 }
 
 function providerCheck(name: string, library: string): Check {
