@@ -23,6 +23,7 @@ const BENCHES = [
   "oip",
   "oip_peer",
   "oip_memory",
+  "python",
   "arena",
   "rounds",
   "run_loop",

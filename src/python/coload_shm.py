@@ -134,6 +134,7 @@ class Region:
     def __init__(self, fd, name, size, data_offset, data_bytes, capacity, mapped=None):
         self.fd, self.name, self.size, self.data_offset, self.capacity = fd, name, size, data_offset, capacity
         self.data_bytes, self.slot, self.holds, self._mapped = data_bytes, None, {}, mapped or size
+        self.bytes_type = ctypes.c_char * size
         os.posix_fallocate(fd, 0, data_offset)  # of tables with holes, a touch may be a SIGBUS
         self.address = _libc.mmap(None, self._mapped, 3, 1, fd, 0)
         if self.address == ctypes.c_void_p(-1).value:
@@ -213,7 +214,7 @@ class Region:
     @property
     def data(self):
         """The bytes of a region that is one piece: a memoryview, which keeps it from being closed."""
-        return _view(_Hold(self, None), self.address + self.data_offset, self.data_bytes)
+        return _view(_Hold(self, None), self.data_offset, self.data_bytes)
 
     def _at(self, function, at, *values):
         return _ATOMICS[function](self.address + at, *values, 5)
@@ -422,7 +423,7 @@ def _unlink(name):
 class _Hold:
     """One use of a block, which arrays and views keep; of a region in one piece without one."""
 
-    __slots__ = ("region", "block", "__array_interface__")
+    __slots__ = ("region", "block")
 
     def __init__(self, region, block):
         self.region, self.block = region, block
@@ -450,10 +451,28 @@ def _collect():
             region._close()
 
 
-def _view(hold, address, byte_length):
-    memory = (ctypes.c_char * byte_length).from_address(address)
+def _memory(hold):
+    """All of a region's bytes, as what has a buffer and keeps a hold."""
+    memory = hold.region.bytes_type.from_address(hold.region.address)
     memory.hold = hold
-    return memoryview(memory).cast("B")
+    return memory
+
+
+def _view(hold, start, byte_length):
+    return memoryview(_memory(hold)).cast("B")[start : start + byte_length]
+
+
+_numpy_module, _numpy_types = None, {}
+
+
+def _numpy():
+    global _numpy_module
+    if _numpy_module is None:
+        import numpy
+
+        _numpy_types.update((name, numpy.dtype(form)) for name, (form, _) in DTYPES.items())
+        _numpy_module = numpy
+    return _numpy_module
 
 
 class Tensor:
@@ -470,21 +489,12 @@ class Tensor:
 
     def numpy(self):
         """An array of NumPy's over the memory, which it keeps. bfloat16 is an array of uint16."""
-        import numpy
-
-        hold, (form, size) = self._held(), DTYPES[self.dtype]
-        memory = _Hold(hold.region, hold.block)
-        with _lock:
-            hold.region.holds[hold.block] += 1
-        kind = "b" if form == "?" else "f" if form in "efd" else "i" if form.islower() else "u"
-        memory.__array_interface__ = {
-            "version": 3,
-            "shape": self.shape,
-            "typestr": f"{'|' if size == 1 else '<'}{kind}{size}",
-            "data": (hold.region.address + self._start, self.read_only),
-            "strides": None if self.strides is None else tuple(stride * size for stride in self.strides),
-        }
-        return numpy.asarray(memory)
+        hold, size = self._held(), DTYPES[self.dtype][1]
+        strides = None if self.strides is None else tuple(stride * size for stride in self.strides)
+        array = _numpy().ndarray(self.shape, _numpy_types[self.dtype], _memory(hold), self._start, strides)
+        if self.read_only:
+            array.flags.writeable = False
+        return array
 
     def memoryview(self):
         """The elements as a memoryview of their shape, which keeps the memory; needs no NumPy. Not of strided ones.
@@ -493,7 +503,7 @@ class Tensor:
         """
         _require(self.strides is None, "a memoryview of a strided tensor cannot be had; numpy() can", BufferError)
         hold = self._held()
-        view = _view(hold, hold.region.address + self._start, self._bytes)
+        view = _view(hold, self._start, self._bytes)
         if self.read_only:
             view = view.toreadonly()
         form = DTYPES[self.dtype][0]
@@ -603,8 +613,7 @@ def share(array, backend="named"):
     _require((form, view.itemsize) in formats, f"numbers of this machine or booleans wanted, {view.format!r} found")
     tensor = create(formats[form, view.itemsize], view.shape, backend)
     if view.nbytes:
-        hold = tensor._held()
-        _view(hold, hold.region.address + tensor._start, tensor._bytes)[:] = view.tobytes()
+        _view(tensor._held(), tensor._start, tensor._bytes)[:] = view.tobytes()
     return tensor
 
 

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { existsSync, readdirSync } from "node:fs";
+import process from "node:process";
 import { after, afterEach, before, describe, it } from "node:test";
 import { setImmediate } from "node:timers/promises";
 import { SharedMemoryRegion } from "../../src/memory/shared_memory_region.ts";
@@ -261,11 +262,11 @@ del t`);
 
 describe("Python's own ways to shared memory", { skip }, () => {
   /** What a peer says of a tensor, and whether the region is there when it has ended. */
-  async function seen(code: (ref: TensorRef) => string): Promise<void> {
+  async function seen(code: (ref: TensorRef) => string, by: string = python): Promise<void> {
     using allocator = new SharedMemoryAllocator(), tensor = allocator.share(Tensor.from(Float32Array.of(1, 2, 3)));
     const { ref } = tensor;
     {
-      await using peer = new Peer(python);
+      await using peer = new Peer(by);
       assert.deepEqual(await peer.ask(code(ref)), [1, 2, 3]);
       await peer.ask("a[1] = 9; del a");
       assert.deepEqual([...tensor.data], [1, 9, 3]);
@@ -280,6 +281,19 @@ describe("Python's own ways to shared memory", { skip }, () => {
       "import numpy as np\n" +
       `a = np.memmap("/dev/shm/${region}", np.float32, "r+", offset=${byteOffset}, shape=(3,)); a.tolist()`
     ));
+
+  const { COLOAD_TEST_TORCH: torch } = process.env, noTorch = torch ? false : "COLOAD_TEST_TORCH names no Python";
+  it(
+    "torch.from_file, which begins at the start of the file",
+    { skip: noTorch },
+    () =>
+      seen(({ region, byteOffset }) => {
+        const elements = byteOffset / 4;
+        return `import torch\na = torch.from_file("/dev/shm/${region}", True, ${
+          elements + 3
+        })[${elements}:]; a.tolist()`;
+      }, torch),
+  );
 
   it("multiprocessing.shared_memory, which must be told not to unlink", () =>
     seen(({ region, byteOffset }) => `
