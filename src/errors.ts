@@ -234,7 +234,7 @@ export class WorkerError extends NativeError {
  * Python raised an exception, which is all in here: nothing of Python's is kept for it.
  *
  * @example
- * ```ts ignore
+ * ```ts
  * import { PythonError } from "@coload/onnx";
  * import { Python } from "@coload/onnx/python";
  *

@@ -27,7 +27,7 @@ let opened: Python | undefined;
  * A process has one Python, for all its Workers, and has it to its end.
  *
  * @example
- * ```ts ignore
+ * ```ts
  * import { Python } from "@coload/onnx/python";
  *
  * const python = Python.open(); // python3 on PATH, or { executable: ".venv" }
@@ -119,10 +119,10 @@ export class Python {
    * @throws {PythonError} PYTHON, with what was raised
    *
    * @example
-   * ```ts ignore
+   * ```ts
    * import { Python } from "@coload/onnx/python";
    *
-   * const value = await Python.open().run("import time; time.sleep(1); 6 * 7");
+   * const value = await Python.open().run("sum(range(10**6)); 6 * 7");
    * console.log(value.toJS()); // 42
    * ```
    */

@@ -25,7 +25,7 @@ export let referenceOf: (value: unknown) => Reference | undefined;
  * A value of Python's, whatever it is. Holds one reference to it, until it is disposed or the collector finds it.
  *
  * @example
- * ```ts ignore
+ * ```ts
  * import { Python } from "@coload/onnx/python";
  *
  * const python = Python.open();

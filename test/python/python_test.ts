@@ -1,24 +1,21 @@
 import assert from "node:assert/strict";
-import process from "node:process";
 import { before, describe, it } from "node:test";
 import { runChild } from "../support/child.ts";
-import { pythonEnvironment, type TestPython } from "../support/python_environment.ts";
-import { stockPython } from "../support/stock_client.ts";
+import type { TestPython } from "../support/python_environment.ts";
 import { CASES, type Cases, TORCH_CASES } from "./cases/mod.ts";
+import { SOAK_MS } from "./cases/threads.ts";
+import { numpy1, numpy2, torch } from "./environments.ts";
 
 const SCRIPT = new URL("./children/run_cases.ts", import.meta.url);
 
-/** A Python with torch, which is too large to be installed for a test: `deno task test:torch` makes one. */
-function torchPython(): TestPython {
-  const { COLOAD_TEST_TORCH: python } = process.env;
-  return python ? { python } : { reason: "COLOAD_TEST_TORCH names no Python that has torch" };
-}
+/** Long beyond what all cases need, the one under load included. */
+const WATCHDOG_MS = 60_000 + SOAK_MS;
 
 const ENVIRONMENTS: readonly (readonly [name: string, python: TestPython, groups: typeof CASES, ...args: string[]])[] =
   [
-    ["NumPy 2", await stockPython(), CASES],
-    ["NumPy 1", await pythonEnvironment(".coload-python-numpy1", "numpy==1.26.4"), CASES],
-    ["torch", torchPython(), TORCH_CASES, "torch"],
+    ["NumPy 2", await numpy2(), CASES],
+    ["NumPy 1", await numpy1(), CASES],
+    ["torch", torch(), TORCH_CASES, "torch"],
   ];
 
 for (const [name, found, groups, ...args] of ENVIRONMENTS) {
@@ -28,7 +25,7 @@ for (const [name, found, groups, ...args] of ENVIRONMENTS) {
   describe(`Python with ${name}`, () => {
     before(async () => {
       if (skip) return;
-      const { code, stdout, stderr } = await runChild(SCRIPT, [found.python, ...args]);
+      const { code, stdout, stderr } = await runChild(SCRIPT, [found.python, ...args], { watchdogMs: WATCHDOG_MS });
       const lines = stdout.trim().split("\n"), end = lines.pop();
       for (const line of lines) {
         const { group, name, failure } = JSON.parse(line);

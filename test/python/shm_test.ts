@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { existsSync, readdirSync } from "node:fs";
-import process from "node:process";
 import { after, afterEach, before, describe, it } from "node:test";
 import { setImmediate } from "node:timers/promises";
 import { SharedMemoryRegion } from "../../src/memory/shared_memory_region.ts";
@@ -11,10 +10,10 @@ import { Tensor } from "../../src/tensor/tensor.ts";
 import { formatTensorRef, type TensorRef } from "../../src/tensor/tensor_ref.ts";
 import { nothingLeft } from "../support/left.ts";
 import { failure } from "../support/sessions.ts";
-import { stockPython } from "../support/stock_client.ts";
+import { numpy2, torch } from "./environments.ts";
 import { literal, Peer } from "./shm/peer.ts";
 
-const found = await stockPython(), skip = "reason" in found ? found.reason : false;
+const found = await numpy2(), skip = "reason" in found ? found.reason : false;
 const python = "python" in found ? found.python : "";
 const DTYPES: readonly NumericDType[] = [
   "float32",
@@ -282,17 +281,17 @@ describe("Python's own ways to shared memory", { skip }, () => {
       `a = np.memmap("/dev/shm/${region}", np.float32, "r+", offset=${byteOffset}, shape=(3,)); a.tolist()`
     ));
 
-  const { COLOAD_TEST_TORCH: torch } = process.env, noTorch = torch ? false : "COLOAD_TEST_TORCH names no Python";
+  const withTorch = torch(), skipTorch = "reason" in withTorch && withTorch.reason;
   it(
     "torch.from_file, which begins at the start of the file",
-    { skip: noTorch },
+    { skip: skipTorch },
     () =>
       seen(({ region, byteOffset }) => {
         const elements = byteOffset / 4;
         return `import torch\na = torch.from_file("/dev/shm/${region}", True, ${
           elements + 3
         })[${elements}:]; a.tolist()`;
-      }, torch),
+      }, (withTorch as { readonly python: string }).python),
   );
 
   it("multiprocessing.shared_memory, which must be told not to unlink", () =>

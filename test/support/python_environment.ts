@@ -12,7 +12,7 @@ const MADE: Outcome = { code: 0, stdout: "", stderr: "" };
 /** Where there is a Python that has what is needed, or why there is none. */
 export type TestPython = { readonly python: string } | { readonly reason: string };
 
-/** A virtual environment with one package of PyPI, made once under `node_modules`. */
+/** A virtual environment with packages of PyPI, with spaces between them, made once under `node_modules`. */
 export async function pythonEnvironment(name: string, requirement: string): Promise<TestPython> {
   const folder = fileURLToPath(new URL(`../../node_modules/${name}`, import.meta.url));
   const made = `${folder}/made`; // what the installation leaves last

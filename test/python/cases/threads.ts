@@ -8,8 +8,8 @@ import { collectUntil } from "../../support/gc.ts";
 import type { Cases } from "./mod.ts";
 import { told } from "./numpy.ts";
 
-/** How long memory goes back and forth under load; `deno task test:python-soak` takes 30 s, and 10 minutes. */
-const SOAK_MS = Number(process.env.COLOAD_TEST_SOAK_SECONDS ?? 1) * 1000;
+/** How long memory goes back and forth under load: 30 s by `deno task soak:python`, 10 minutes by `soak:python:long`. */
+export const SOAK_MS: number = Number(process.env.COLOAD_TEST_SOAK_SECONDS ?? 1) * 1000;
 
 const THREADS_OF_PYTHON = 3;
 /** Threads of Python's that use what they find in a queue, keep a part of it for a while, and drop it. */
