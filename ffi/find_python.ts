@@ -139,9 +139,9 @@ export function whyNoPython({ tried, given }: PythonSearch): string {
 
 /** The interpreter of a virtual environment's folder, or what was named. */
 function interpreterIn(named: string): string {
-  if (!named.includes("/")) return named;
-  const isFolder = fs.statSync(named).isDirectory();
-  return isFolder ? path.join(path.resolve(named), "bin", "python") : path.resolve(named);
+  const isPath = named.includes("/"), isFolder = fs.statSync(named, { throwIfNoEntry: isPath })?.isDirectory();
+  if (isFolder) return path.join(path.resolve(named), "bin", "python");
+  return isPath ? path.resolve(named) : named; // to be found on PATH
 }
 
 function ask(program: string): Told {

@@ -569,6 +569,9 @@ def _parse(text):
 def open(ref, read_only=False):
     """Opens a reference: a dict, its JSON, or its word. Raises StaleReference where the memory is gone, and ValueError."""
     ref = _parse(ref) if isinstance(ref, str) else ref
+    names = ("v", "region", "generation", "byteOffset", "byteLength", "dtype", "shape")
+    _require(isinstance(ref, dict) and all(name in ref for name in names), "it is no reference: a field is missing")
+    _require(isinstance(ref["shape"], (list, tuple)), "it is no reference: its shape is no list")
     name, dtype, shape, strides = ref["region"], ref["dtype"], tuple(ref["shape"]), ref.get("strides")
     generation, start, byte_length = ref["generation"], ref["byteOffset"], ref["byteLength"]
     for number in (generation, start, byte_length, *shape, *(strides or ())):
@@ -678,7 +681,7 @@ def _sweep_living(region):
 
 @atexit.register
 def _at_exit():
-    with _lock:
+    if _lock.acquire(timeout=1):  # which a thread that was stopped may have
         for region in list(_regions.values()):
             region._leave()
             os.close(region.fd)

@@ -67,13 +67,15 @@ export function fromPython(python: Interpreter, object: Reference): Tensor {
 
 function classOf(python: Interpreter, object: Reference): Class {
   const { api, constants } = python, type = api.PyObject_Type(object)!, address = ffi.address(type);
-  api.Py_DecRef(type); // the object keeps it
-  let known = classes.get(address);
-  if (known === undefined) {
-    const isTorch = ffi.address(python.brief(python.call("is_torch", [object], DOING))) === constants.true;
-    classes.set(address, known = { isUnversioned: false, isTorch });
+  const known = classes.get(address);
+  if (known !== undefined) {
+    api.Py_DecRef(type);
+    return known;
   }
-  return known;
+  const isTorch = ffi.address(python.brief(python.call("is_torch", [object], DOING))) === constants.true;
+  const made = { isUnversioned: false, isTorch };
+  classes.set(address, made); // and the class is kept, as its address could be another's
+  return made;
 }
 
 function fromExporter(python: Interpreter, object: Reference, known: Class): Tensor {

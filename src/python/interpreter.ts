@@ -61,6 +61,7 @@ export class Interpreter {
       return work();
     } finally {
       this.#depth = 0;
+      this.api.PyErr_Clear(); // what nobody has looked at, such as why a conversion of no consequence failed
       for (const reference of this.#unwanted) this.api.Py_DecRef(reference);
       if (this.#unwanted.length > 0) this.#unwanted = [];
       this.api.PyGILState_Release(state);

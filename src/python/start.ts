@@ -27,12 +27,11 @@ export function startPython(options: FindPythonOptions): RunningPython {
   const running = runningPython();
   if (running !== undefined && !isAsked) return join(running);
   const wanted = locatePython(options);
-  return exclusively(() => {
-    const running = runningPython();
-    if (running === undefined) return initialize(wanted);
-    if (isAsked) checkSame(wanted, running);
-    return join(running);
-  });
+  const started = exclusively(() => runningPython() === undefined ? initialize(wanted) : undefined);
+  if (started !== undefined) return started;
+  const other = runningPython()!; // joined outside of that: who has Python's lock may want to be exclusive
+  if (isAsked) checkSame(wanted, other);
+  return join(other);
 }
 
 /** Gives this thread a state of Python's that stays between its calls, so that what is kept per thread lasts. */

@@ -1,6 +1,7 @@
 import { ffi } from "../../ffi/mod.ts";
 import { holdEventLoop, onWake } from "../../ffi/process/calls.ts";
 import { owner, U32 } from "../../ffi/process/owner.ts";
+import { Held } from "./held.ts";
 import type { Interpreter, Reference } from "./interpreter.ts";
 import { makeValue, type PythonValue } from "./python_value.ts";
 
@@ -15,7 +16,7 @@ interface Waiting {
 export class ThreadRuns {
   readonly #python: Interpreter;
   readonly #waiting = new Map<number, Waiting>();
-  #asker: Reference | undefined;
+  #asker: Held<Reference> | undefined;
   #last = 0;
   #hold: Disposable | undefined;
 
@@ -37,12 +38,13 @@ export class ThreadRuns {
     python.brief(python.checked(python.callMethod(this.#ask(), "start", [id, text]), DOING));
   }
 
-  /** The asker of bootstrap.ts, which is kept. */
+  /** The asker of bootstrap.ts, which is kept as long as this thread lives. */
   #ask(): Reference {
-    if (this.#asker !== undefined) return this.#asker;
+    if (this.#asker !== undefined) return this.#asker.pointer!;
     onWake(() => this.#collect());
     const fd = this.#python.brief(this.#python.number(owner().u32[U32.writeFd]!));
-    return this.#asker = this.#python.call("Asker", [fd], DOING);
+    this.#asker = new Held(this.#python, this.#python.call("Asker", [fd], DOING));
+    return this.#asker.pointer!;
   }
 
   #collect(): void {
@@ -56,7 +58,7 @@ export class ThreadRuns {
 
   #outcomes(): (() => void)[] {
     const python = this.#python, { api } = python;
-    const list = python.brief(python.checked(python.callMethod(this.#asker!, "collect", []), DOING));
+    const list = python.brief(python.checked(python.callMethod(this.#ask(), "collect", []), DOING));
     return Array.from({ length: Number(api.PyList_Size(list)) }, (_, i) => {
       const outcome = api.PyList_GetItem(list, BigInt(i))!;
       const [id, isDone, value] = [0n, 1n, 2n].map((at) => api.PyTuple_GetItem(outcome, at)!);

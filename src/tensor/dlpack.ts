@@ -15,6 +15,23 @@ export interface DLPackOptions {
   versioned?: boolean;
 }
 
+/** What a {@linkcode DLPackTensor} owns; at 0 when somebody has taken it. */
+interface Struct {
+  address: bigint;
+  readonly versioned: boolean;
+}
+
+function giveBack(struct: Struct): void {
+  const pointer = ffi.pointer(struct.address);
+  if (pointer === null) return;
+  struct.address = 0n;
+  const { deleter } = readManagedTensor(pointer, struct.versioned);
+  if (deleter) callDeleter(deleter, pointer);
+  collectReturned();
+}
+
+const dropped = new FinalizationRegistry<Struct>(giveBack);
+
 /**
  * A tensor on its way between this library and another native one, as DLPack has it: the address of a struct, which
  * belongs to whoever takes it.
@@ -33,7 +50,7 @@ export interface DLPackOptions {
 export class DLPackTensor implements Disposable {
   /** Whether it is a `DLManagedTensorVersioned`, and not a `DLManagedTensor`. */
   readonly versioned: boolean;
-  #address: bigint;
+  readonly #struct: Struct;
 
   /**
    * Owns what another library gave, until somebody takes it.
@@ -46,8 +63,9 @@ export class DLPackTensor implements Disposable {
       const found = typeof address === "bigint" ? address : typeof address;
       throw typeError("INVALID_ARGUMENT", `Cannot take a DLPack tensor: an address as a bigint wanted, ${found} found`);
     }
-    this.#address = address;
     this.versioned = options?.versioned ?? true;
+    this.#struct = { address, versioned: this.versioned };
+    dropped.register(this, this.#struct, this.#struct);
   }
 
   /**
@@ -56,18 +74,17 @@ export class DLPackTensor implements Disposable {
    * @throws {ReferenceError} DISPOSED when it was taken before
    */
   take(): bigint {
-    if (this.#address === 0n) throw disposedError("a DLPack tensor that was taken");
-    const address = this.#address;
-    this.#address = 0n;
+    const { address } = this.#struct;
+    if (address === 0n) throw disposedError("a DLPack tensor that was taken");
+    this.#struct.address = 0n;
+    dropped.unregister(this.#struct);
     return address;
   }
 
   /** Calls the struct's deleter, unless somebody has taken it. */
   [Symbol.dispose](): void {
-    if (this.#address === 0n) return;
-    const pointer = ffi.pointer(this.take())!, { deleter } = readManagedTensor(pointer, this.versioned);
-    if (deleter) callDeleter(deleter, pointer);
-    collectReturned();
+    dropped.unregister(this.#struct);
+    giveBack(this.#struct);
   }
 }
 

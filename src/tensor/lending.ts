@@ -47,13 +47,13 @@ export function lendTensor(tensor: Tensor, contentBytes: number, doing: string):
   if (tensor.dtype === "string") throw typeError("INVALID_DTYPE", `Cannot ${doing}: its dtype is string`);
   const copy = storage instanceof AddressedStorage ? undefined : nativeCopy(tensor);
   if (copy !== undefined) storage = storageOf(copy);
-  storage.lend();
-  copy?.[Symbol.dispose](); // it lives as long as it is lent
   const loan = lend(contentBytes, () => {
     loans.value--;
     storage.takeBack();
   });
+  storage.lend();
   loans.value++;
+  copy?.[Symbol.dispose](); // it lives as long as it is lent
   return { loan, pointer: (storage as AddressedStorage).pointer, takeBack: () => takeBack(loan) };
 }
 

@@ -250,6 +250,7 @@ del t`);
       const said = await peer.ask(`shm.open(${literal({ ...ref, ...change })})`);
       assert.match(said as string, says, JSON.stringify(change));
     }
+    assert.match(await peer.ask("shm.open({})") as string, /^ValueError: it is no reference/);
     for (const text of ["", "coload-tensor", "coload-tensor,1,x,1,1,1,float32,-2", "{"]) {
       assert.match(await peer.ask(`shm.open(${JSON.stringify(text)})`) as string, /Error: /);
     }

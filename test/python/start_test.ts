@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { chmodSync, writeFileSync } from "node:fs";
+import path from "node:path";
 import process from "node:process";
 import { after, before, describe, it } from "node:test";
 import { LibraryError } from "../../src/errors.ts";
@@ -127,6 +128,7 @@ describe("Python that is started", { skip }, () => {
   it("is that of the virtual environment that the program is in, or is told", async () => {
     assert.equal(await ask("where", { VIRTUAL_ENV: folder }), folder);
     assert.equal(await ask("where", { COLOAD_PYTHON: folder }), folder);
+    assert.equal(await ask("where", { COLOAD_PYTHON: path.relative(process.cwd(), folder) }), folder);
   });
 
   it("is the only one of the process", async () => {

@@ -177,6 +177,15 @@ describe("a tensor that is lent", () => {
     assert.throws(() => fromDLPack(twice), failure("ReferenceError", "DISPOSED"));
   });
 
+  it("goes when it is dropped before anybody took it", async () => {
+    using tensor = native("int8", [3]);
+    (() => {
+      for (let i = 0; i < 40; i++) toDLPack(tensor);
+    })();
+    assert.ok(await collectUntil(() => (liveHandles().loan ?? 0) < 20)); // Bun's collector may keep a few
+    assert.ok(await collectUntil(() => liveHandles().loan === undefined));
+  });
+
   it("may have more dimensions than most", () => {
     using tensor = native("uint8", Array(100).fill(1)), same = fromDLPack(toDLPack(tensor));
     assert.equal(same.shape.length, 100);
