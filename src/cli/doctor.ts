@@ -10,7 +10,7 @@ export function doctorCommand(onEnd: (exitCode: number) => void): Command {
     .summary("say what works here, and how to mend what does not")
     .description(
       "Say which onnxruntime library is used and how it was found, what was tried before, which fast paths and " +
-        "execution providers there are, what memory can be shared and what is left over in it, and how to mend what does not work. The exit code is 1 if something fails.",
+        "execution providers there are, what memory can be shared and what is left over in it, which Python can be started, and how to mend what does not work. The exit code is 1 if something fails.",
     )
     .option("--json", "for programs to read")
     .option("--sweep", "remove what dead processes left in shared memory, before looking")

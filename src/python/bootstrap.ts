@@ -14,6 +14,7 @@ import builtins
 import collections
 import importlib
 import linecache
+import operator
 import os
 import socket
 import sys
@@ -166,8 +167,8 @@ def interface(value):
     data, dtype = told.get("data"), told["typestr"]
     if getattr(getattr(value, "dtype", None), "name", None) == "bfloat16":
         dtype = "bfloat16"  # of ml_dtypes, which NumPy takes for bytes
-    shape, strides = tuple(told["shape"]), told.get("strides")
-    strides = None if strides is None else tuple(strides)
+    shape, strides = tuple(map(operator.index, told["shape"])), told.get("strides")
+    strides = None if strides is None else tuple(map(operator.index, strides))
     if isinstance(data, tuple):
         return (int(data[0]), bool(data[1]), dtype, shape, strides, None)
     return (int(told.get("offset", 0)), True, dtype, shape, strides, value if data is None else data)

@@ -50,6 +50,13 @@ export function checkForeign({ doing, address, dtype, shape, strides }: ForeignT
         "copy it first",
     );
   }
+  if (strides !== undefined && strides.length !== shape.length) {
+    const found = `${strides.length} found`;
+    throw typeError(
+      "INVALID_LAYOUT",
+      `Cannot ${doing}: ${shape.length} strides wanted for shape ${showShape(shape)}, ${found}`,
+    );
+  }
   const isPlain = strides === undefined || isRowMajor(shape, strides);
   if (isPlain) return { byteLength: size * elementBytes, shape: Object.freeze([...shape]), strides: undefined };
   if (!strides.every((stride) => Number.isSafeInteger(stride) && stride >= 0)) {

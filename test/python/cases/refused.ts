@@ -62,6 +62,27 @@ export const REFUSED: Cases = {
   ),
   "what is no array": refuses("[1, 2]", argument(/__dlpack__ or __array_interface__ wanted, <class 'list'> found/)),
 
+  "an array interface that contradicts itself"(python) {
+    const of = (fields: string) => {
+      using value = evaluate(python, `type("Odd", (), {"__array_interface__": {"version": 3, **${fields}}})()`);
+      return python.fromPython(value);
+    };
+    const memory = "'typestr': '<f4', 'data': (4096, False)", raised = failure("PythonError", "PYTHON");
+    assert.throws(() => of(`{'shape': (2,), 'strides': (4, 4), ${memory}}`), layout(/1 strides wanted .*, 2 found/));
+    assert.throws(() => of(`{'shape': (-1,), ${memory}}`), failure("RangeError", "INVALID_SHAPE"));
+    assert.throws(() => of(`{'shape': (2**62,), ${memory}}`), failure("RangeError", "INVALID_SHAPE"));
+    assert.throws(() => of("{'shape': (2,), 'typestr': '<f4', 'data': (0, False)}"), argument(/at address 0/));
+    for (
+      const fields of [
+        `{'shape': (2.5,), ${memory}}`,
+        "{'shape': (2,)}",
+        "{'shape': (2,), 'typestr': 5, 'data': (8, 0)}",
+      ]
+    ) {
+      assert.throws(() => of(fields), raised);
+    }
+  },
+
   "memory of a GPU"(python) {
     python.exec(MADE);
     using value = python.eval("Lender(lambda: capsule(2))");
