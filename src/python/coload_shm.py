@@ -145,14 +145,19 @@ class Region:
     def open(cls, name):
         """Joins a region, once for the process. Raises StaleReference where it is gone, RegionFull, PermissionError, ValueError."""
         with _lock:
-            _collect()
-            found = _regions.get(name)
-            if found is None:
-                for region in list(_regions.values()):
-                    if not region.holds and (region._is_idle() or region._is_abandoned()):
-                        region._close()
-                found = _regions[name] = cls._join(name)
-            return found
+            return cls._find(name)
+
+    @classmethod
+    def _find(cls, name):
+        """The same, with the lock."""
+        _collect()
+        found = _regions.get(name)
+        if found is None:
+            for region in list(_regions.values()):
+                if not region.holds and (region._is_idle() or region._is_abandoned()):
+                    region._close()
+            found = _regions[name] = cls._join(name)
+        return found
 
     @classmethod
     def _join(cls, name):
@@ -182,7 +187,7 @@ class Region:
         if backend == "named":
             fd = os.open(SHM, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
         else:
-            fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+            fd = _memfd(name)
         region = None
         try:
             os.posix_fallocate(fd, 0, size)
@@ -263,30 +268,29 @@ class Region:
         answered = fcntl.fcntl(self.fd, GET_LOCK, struct.pack(FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 1, 0))
         return struct.unpack(FLOCK, answered)[0] == fcntl.F_UNLCK
 
-    def hold(self, block, generation, start, end):
-        """Section "Holding and letting go"."""
+    def _take(self, block, generation, start, end):
+        """Section "Holding and letting go". With the lock."""
         at, bit = BLOCKS_AT + ENTRY * block, 1 << self.slot
-        with _lock:
-            if self.holds.get(block, 0) == 0:
-                is_done, found = False, self._holders(block)
-                while not is_done:
-                    _require(found != 0, "the memory was freed", StaleReference)
-                    is_done, found = self._swap(at, found, found | bit)
-            self.holds[block] = self.holds.get(block, 0) + 1
-            now, _, first, length = self._read("<IIQQ", at + GENERATION)
-            if now == generation and first <= start and end <= first + length:
-                return
-            self._release(block)
+        if self.holds.get(block, 0) == 0:
+            is_done, found = False, self._holders(block)
+            while not is_done:
+                _require(found != 0, "the memory was freed", StaleReference)
+                is_done, found = self._swap(at, found, found | bit)
+        self.holds[block] = self.holds.get(block, 0) + 1
+        now, _, first, length = self._read("<IIQQ", at + GENERATION)
+        if now == generation and first <= start and end <= first + length:
+            return
+        self._release(block)
         _require(now == generation, "the memory is used for something else", StaleReference)
         raise ValueError(f"bytes {start} to {end} do not lie in their block, from {first} to {first + length}")
 
-    def receive(self, block):
+    def _receive(self, block):
         at = BLOCKS_AT + ENTRY * block
         deadline = self._at("load_8", at + DEADLINE)
         self._at("fetch_and_8", at, ALL ^ TRANSIT)
         self._swap(at + DEADLINE, deadline, 0)
 
-    def send(self, block, ttl_ms):
+    def _send(self, block, ttl_ms):
         """Section "Handing off", but for letting go."""
         at, now = BLOCKS_AT + ENTRY * block, int(time.time() * 1000)
         self._end_transit(block, now)
@@ -415,6 +419,14 @@ class Region:
             self.address = None
 
 
+def _memfd(name):
+    flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
+    try:
+        return os.memfd_create(name, flags | 8)  # MFD_NOEXEC_SEAL
+    except OSError:
+        return os.memfd_create(name, flags)  # an older kernel, which does not know it
+
+
 def _unlink(name):
     with contextlib.suppress(FileNotFoundError):  # another one was faster
         os.unlink(f"{SHM}/{name}")
@@ -532,7 +544,7 @@ class Tensor:
     def hand_off(self, ttl_ms=30_000):
         """Moves this hold into a reference: the memory stays until that is opened, or its time is over. Closes it."""
         hold, ref = self._held(), self._ref(HANDED_OFF)
-        hold.region.send(hold.block, ttl_ms)
+        hold.region._send(hold.block, ttl_ms)
         del hold
         self.close()
         return ref
@@ -588,12 +600,15 @@ def open(ref, read_only=False):
         _require(len(strides) == len(shape), f"{len(shape)} strides wanted, {len(strides)} found")
         last = sum((length - 1) * stride for length, stride in zip(shape, strides))
         _require(count == 0 or (last + 1) * size <= byte_length, "its strides lead out of its bytes")
-    region, block, end = Region.open(name), generation % HANDED_OFF >> 32, start + byte_length
-    _require(block < region.capacity, f"region {name} has {region.capacity} blocks, not one of number {block}")
-    _require(region.data_offset <= start and end <= region.size, f"bytes {start} to {end} do not lie in region {name}")
-    region.hold(block, generation & 0xFFFFFFFF, start, end)
-    if generation >= HANDED_OFF:
-        region.receive(block)
+    block, end = generation % HANDED_OFF >> 32, start + byte_length
+    with _lock:
+        region = Region._find(name)
+        _require(block < region.capacity, f"region {name} has {region.capacity} blocks, not one of number {block}")
+        is_inside = region.data_offset <= start and end <= region.size
+        _require(is_inside, f"bytes {start} to {end} do not lie in region {name}")
+        region._take(block, generation & 0xFFFFFFFF, start, end)
+        if generation >= HANDED_OFF:
+            region._receive(block)
     return Tensor(_Hold(region, block), generation & 0xFFFFFFFF, start, byte_length, dtype, shape, strides, read_only)
 
 
@@ -693,8 +708,10 @@ def _after_fork():
     for region in _regions.values():
         os.close(region.fd)
         region.address = None
-    _regions.clear()
-    _dropped.clear()
+    global _lock
+    _lock = threading.Lock()  # which another thread may have had
+    for known in (_regions, _dropped, _sent):
+        known.clear()
 
 
 os.register_at_fork(after_in_child=_after_fork)
