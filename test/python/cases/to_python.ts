@@ -2,9 +2,11 @@ import assert from "node:assert/strict";
 import { LibraryError } from "../../../src/errors.ts";
 import { liveHandles } from "../../../src/handle.ts";
 import { heapStorage, makeTensor } from "../../../src/tensor/internal.ts";
+import { InferenceSession } from "../../../src/session/inference_session.ts";
 import type { NumericDType } from "../../../src/tensor/dtype.ts";
 import { SharedMemoryAllocator } from "../../../src/tensor/shared_memory_allocator.ts";
 import { Tensor } from "../../../src/tensor/tensor.ts";
+import { add } from "../../support/models.ts";
 import { failure } from "../../support/sessions.ts";
 import type { Cases } from "./mod.ts";
 import { addressIn, addressOf, evaluate, told } from "./numpy.ts";
@@ -82,6 +84,20 @@ export const TO_PYTHON: Cases = {
     scope[Symbol.dispose]();
     allocator[Symbol.dispose]();
     assert.equal(told(python, "int(array.sum())", { array }), 144);
+  },
+
+  async "what a run has made goes to Python without a copy, and stays when its results are disposed"(python) {
+    using session = await InferenceSession.create(add({ dtype: "float32", shape: [4] }));
+    const feeds = { a: Tensor.from(Float32Array.of(1, 2, 3, 4)), b: Tensor.from(Float32Array.of(5, 5, 5, 5)) };
+    for (const outputStorage of ["native", "shared"] as const) {
+      const out = await session.run(feeds, { outputStorage }), address = addressOf(out.c!);
+      using array = python.toNumPy(out.c!);
+      out[Symbol.dispose]();
+      assert.equal(addressIn(python, array), address);
+      using _other = await session.run(feeds, { outputStorage });
+      assert.deepEqual(told(python, "array.tolist()", { array }), [6, 7, 8, 9]);
+    }
+    SharedMemoryAllocator.default[Symbol.dispose]();
   },
 
   "a heap tensor is copied, in its order"(python) {
