@@ -43,12 +43,19 @@ export class ToPython {
     throw notPlain(value);
   }
 
-  /** A new reference to a tuple. @throws as {@linkcode ToPython.convert} */
+  /** A new reference to a tuple, of what is to be called with. @throws as {@linkcode ToPython.convert} */
   tuple(values: readonly unknown[]): Reference {
+    if (!Array.isArray(values)) throw notArguments("an array of arguments", values);
     const { api } = this.#python, tuple = this.#checked(api.PyTuple_New(BigInt(values.length)));
     return this.#filled(tuple, () => {
       values.forEach((value, i) => api.PyTuple_SetItem(tuple, BigInt(i), this.convert(value)));
     });
+  }
+
+  /** A new reference to a dict, of what is to be called with by names. @throws as {@linkcode ToPython.convert} */
+  names(values: Readonly<Record<string, unknown>>): Reference {
+    if (!isPlainObject(values)) throw notArguments("a plain object of arguments by name", values);
+    return this.convert(values);
   }
 
   #again(reference: Pointer): Reference {
@@ -129,6 +136,11 @@ function isPlainObject(value: unknown): value is Record<string, unknown> {
   if (typeof value !== "object" || value === null) return false;
   const prototype = Object.getPrototypeOf(value);
   return prototype === null || Object.getPrototypeOf(prototype) === null; // of any realm
+}
+
+function notArguments(wanted: string, found: unknown): TypeError {
+  const what = Array.isArray(found) ? "an array" : found === null ? "null" : typeof found;
+  return typeError("INVALID_ARGUMENT", `Cannot call Python: ${wanted} wanted, ${what} found`);
 }
 
 function notPlain(value: unknown): TypeError {

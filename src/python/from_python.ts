@@ -200,9 +200,14 @@ function fromInterface(python: Interpreter, object: Reference): Tensor {
     const layout = checkForeign({ doing: DOING, address, dtype, shape, strides });
     view?.check(given, layout.byteLength);
     if (view === undefined) python.api.Py_IncRef(object);
-    const held = view ?? new Held(python, object), release = () => void held.release();
-    const pointer = ffi.pointer(address) ?? object; // of no bytes there is nothing to see
-    const storage = foreignStorage({ pointer, byteLength: layout.byteLength, readOnly, release, abandon: () => {} });
+    const held = view ?? new Held(python, object), pointer = ffi.pointer(address) ?? object; // of no bytes there is nothing to see
+    const storage = foreignStorage({
+      pointer,
+      byteLength: layout.byteLength,
+      readOnly,
+      release: () => void held.release(),
+      abandon: () => held.abandon(),
+    });
     return makeTensor(dtype, layout.shape, storage, layoutOf(readOnly, layout.strides));
   } catch (error) {
     view?.release();
@@ -238,5 +243,9 @@ class BufferView {
 
   release(): void {
     if (this.#held.release()) this.#block.dispose();
+  }
+
+  abandon(): void {
+    this.#held.abandon();
   }
 }

@@ -36,11 +36,22 @@ export class Held<T extends Pointer = Pointer> {
 
   /** Lets it go. Whether it was held until now. */
   release(): boolean {
-    const pointer = this.#pointer;
+    const pointer = this.#take();
     if (pointer === undefined) return false;
-    this.#pointer = undefined;
-    if (this.#note !== undefined) strike(this.#note);
     this.python.locked(() => this.python.api[this.#release](pointer));
     return true;
+  }
+
+  /** Never lets it go: nobody can know who uses it. */
+  abandon(): void {
+    this.#take();
+  }
+
+  #take(): T | undefined {
+    const pointer = this.#pointer;
+    if (pointer === undefined) return undefined;
+    this.#pointer = undefined;
+    if (this.#note !== undefined) strike(this.#note);
+    return pointer;
   }
 }

@@ -115,7 +115,7 @@ export class PythonValue implements Disposable {
   call(args: readonly unknown[] = [], kwargs?: Readonly<Record<string, unknown>>): PythonValue {
     return this.#new((python, self) => {
       const give = new ToPython(python, referenceOf), tuple = python.brief(give.tuple(args));
-      const names = kwargs === undefined ? null : python.brief(give.convert(kwargs));
+      const names = kwargs === undefined ? null : python.brief(give.names(kwargs));
       return python.api.PyObject_Call(self, tuple, names);
     }, "call Python");
   }

@@ -40,6 +40,12 @@ export const ATTRIBUTES: Cases = {
     assert.equal(both.toJS(), "((1, 'x', [1]), {'end': None, 'rate': 0.5})");
     using number = python.eval("5");
     assert.throws(() => number.call(), ofType("TypeError"));
+    for (const wrong of ["abc", { length: 1 }, null]) {
+      assert.throws(() => show.call(wrong as never), failure("TypeError", "INVALID_ARGUMENT", /an array of arguments/));
+    }
+    for (const wrong of [["a"], "abc", null, new Map([[1, 2]])]) {
+      assert.throws(() => show.call([], wrong as never), failure("TypeError", "INVALID_ARGUMENT", /by name wanted/));
+    }
   },
 
   "iteration gives one value after the other, and may end early"(python) {
