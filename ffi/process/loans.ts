@@ -54,6 +54,7 @@ export interface Loan {
 }
 
 let page: NativeMemory | undefined;
+let problem: string | undefined;
 let functions: LoanFunctions | undefined;
 
 const code = (): LoansCode => loansCode(ffi.arch === "arm64" ? "arm64" : "x64");
@@ -73,7 +74,13 @@ function install(memory: NativeMemory): void {
 }
 
 function codePage(): NativeMemory {
-  return page ??= processBlock("loans", 2 * CODE_BYTES, install);
+  if (problem !== undefined) throw new Error(problem);
+  try {
+    return page ??= processBlock("loans", 2 * CODE_BYTES, install);
+  } catch (error) {
+    problem = (error as Error).message; // and so it stays
+    throw error;
+  }
 }
 
 /** The functions for borrowers. @throws {Error} where the system forbids executable memory, or knows no such code */
