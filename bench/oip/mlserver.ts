@@ -71,13 +71,16 @@ export class MlServer implements Disposable {
       stdio: ["ignore", output, output],
     });
     closeSync(output);
-    const forget = atEnd(() => child.kill("SIGKILL")),
-      ended = new Promise<never>((_, reject) => {
-        child.on("error", reject);
-        child.on("close", () => reject(new Error(`MLServer ended:\n${readFileSync(log, "utf8")}`)));
+    const forget = atEnd(() => child.kill("SIGKILL"));
+    let isStarted = false;
+    const ended = new Promise<never>((_, reject) => {
+      child.on("error", reject);
+      child.once("close", () => {
+        if (!isStarted) reject(new Error(`MLServer ended:\n${readFileSync(log, "utf8")}`));
       });
+    });
     const port = await Promise.race([untilReady(log, name), ended]);
-    ended.catch(() => {}); // as it does in the end
+    isStarted = true; // from here on it may end
     return new MlServer(child, forget, port);
   }
 
