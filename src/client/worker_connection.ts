@@ -66,7 +66,7 @@ export class WorkerConnection {
         return this.#failure !== undefined;
       },
       hold: (isBusy) => this.#hold(isBusy),
-      lookMs: 0,
+      mayLook: () => false,
     });
   }
 

@@ -1,36 +1,47 @@
 import { WorkerError } from "../errors.ts";
 import type { CallFrame } from "./call_frame.ts";
 import type { ClientLane } from "./client_lane.ts";
+import { SLOT } from "./lane_layout.ts";
 
 /** Looking for an answer: at most so many ms, and so many times what a run took as a rule. */
 const MOST_LOOK_MS = 1, LOOK_FACTOR = 1.5, LEAST_LOOK_MS = 0.02;
 /** How long a synchronous call sleeps at a time, and how often it looks after the worker, in ms. */
 const SLEEP_MS = 20, LOOK_AFTER_MS = 60;
 
+/**
+ * For how long an event loop is kept waiting for the answer of a request that is alone, in ms: about what it would take
+ * that it sleeps and is woken, on a core that sleeps too.
+ */
+const SOON_MS = 0.15;
+
 /** Looks for answers in a lane, without an event loop. */
 export class AnswerLooks {
   readonly #lane: ClientLane;
-  /** By the number of the model, what a run takes as a rule, in ms. */
+  /** By the number of the model, what a run takes as a rule, and a request with its wait for one, in ms. */
   readonly #runMs: number[] = [];
+  readonly #answerMs: number[] = [];
 
   constructor(lane: ClientLane) {
     this.#lane = lane;
   }
 
-  /** Notes for how long a model ran, in ms. */
-  note(model: number, runMs: number): void {
-    this.#runMs[model] = (this.#runMs[model] ?? runMs) * 0.9 + runMs * 0.1;
+  /** Takes in for how long a request that is answered waited and ran; one that did not run says nothing. */
+  note(frame: CallFrame): void {
+    const { index } = frame.model.description, runMs = frame.word(SLOT.runMicros) / 1000;
+    if (runMs === 0) return;
+    this.#runMs[index] = mean(this.#runMs[index], runMs);
+    this.#answerMs[index] = mean(this.#answerMs[index], frame.word(SLOT.queueMicros) / 1000 + runMs);
   }
 
-  /** Whether a model's runs are known to take less than so many ms. */
-  isQuick(model: number, milliseconds: number): boolean {
-    return (this.#runMs[model] ?? Infinity) < milliseconds;
+  /** Whether requests are known to be answered so soon that it is worth looking for the answer. */
+  isQuick({ model }: CallFrame): boolean {
+    return (this.#answerMs[model.description.index] ?? Infinity) < SOON_MS;
   }
 
-  /** Looks for an answer for so many ms; if none came, the doorbell rings when it does. Whether it is there. */
-  isAnsweredSoon(frame: CallFrame, milliseconds: number): boolean {
+  /** Looks for an answer for a moment; if none came, the doorbell rings when it does. Whether it is there. */
+  isAnsweredSoon(frame: CallFrame): boolean {
     const { slot, sequence } = frame;
-    if (this.#lane.look(slot, sequence, milliseconds)) return true;
+    if (this.#lane.look(slot, sequence, SOON_MS)) return true;
     frame.wantBell();
     return this.#lane.isAnswered(slot, sequence);
   }
@@ -58,3 +69,5 @@ export class AnswerLooks {
     }
   }
 }
+
+const mean = (before: number | undefined, found: number): number => (before ?? found) * 0.9 + found * 0.1;

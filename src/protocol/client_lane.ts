@@ -94,7 +94,7 @@ export class ClientLane {
   /** Hands a slot's request over, which is written, and wakes the worker if nobody looks there. */
   submit(slot: number): void {
     const { client, fd } = this.#memory, page = this.#page;
-    if (fd === undefined) page[PAGE.near] = 1 + currentCpu();
+    if (fd === undefined) this.#noteNear(currentCpu());
     this.words[slotWord(slot) + SLOT.order] = ++this.#submitted | 0;
     Atomics.or(this.words, LANE.pending + (slot >> 5), 1 << (slot & 31));
     Atomics.or(page, PAGE.attention + (client >> 5), 1 << (client & 31));
@@ -109,9 +109,13 @@ export class ClientLane {
     if (page[PAGE.cpu] === cpu || Atomics.load(page, PAGE.looking) !== 0 || Atomics.load(page, PAGE.asleep) === 0) {
       return;
     }
-    page[PAGE.near] = 1 + cpu;
+    this.#noteNear(cpu);
     Atomics.add(page, PAGE.doorbell, 1);
     wakeWord(this.#doorbell, 1);
+  }
+
+  #noteNear(cpu: number): void {
+    if (this.#page[PAGE.near] !== 1 + cpu) this.#page[PAGE.near] = 1 + cpu;
   }
 
   /** Whether the worker takes no more requests. */

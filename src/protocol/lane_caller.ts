@@ -27,11 +27,8 @@ export interface LaneConnection {
   isGone(): boolean;
   /** Keeps the event loop alive, or lets it end. */
   hold(isBusy: boolean): void;
-  /**
-   * For how long to look for the answer of a request that is alone, before the event loop goes on, in ms: only where the
-   * worker's runs are shorter, and nobody minds.
-   */
-  readonly lookMs: number;
+  /** Whether to look for an answer now, before the event loop goes on: nobody else waits for it. */
+  mayLook(): boolean;
 }
 
 /** A request that the event loop waits for. */
@@ -102,10 +99,9 @@ export class LaneCaller {
       for (;;) {
         frame.prepare(feeds, options, isLaidOut, true, this.#isReachable);
         isAsked = true;
-        const { lookMs } = this.#connection;
-        const looks = this.#waiting.size === 0 && this.#looks.isQuick(model.description.index, lookMs);
+        const looks = this.#waiting.size === 0 && this.#looks.isQuick(frame) && this.#connection.mayLook();
         frame.submit(looks ? 0 : FLAG.bell, options);
-        if (!looks || !this.#looks.isAnsweredSoon(frame, lookMs)) await this.#answered(frame, options, deadline);
+        if (!looks || !this.#looks.isAnsweredSoon(frame)) await this.#answered(frame, options, deadline);
         if (this.#failure) throw this.#failure; // since: the memory may be gone
         if (frame.word(SLOT.status) === ANSWER.kept) {
           frame.makeRoom(readOutputs(frame).map(({ byteLength }) => byteLength));
@@ -236,7 +232,7 @@ export class LaneCaller {
 
   /** Makes tensors of an answer; `undefined` where the request has to be laid out and sent again, which did not run. */
   #conclude(frame: CallFrame, options: CallOptions | undefined): Tensors | undefined {
-    this.#looks.note(frame.model.description.index, frame.word(SLOT.runMicros) / 1000);
+    this.#looks.note(frame);
     if (frame.word(SLOT.status) === ANSWER.done) {
       return collectOutputs(frame, readOutputs(frame), options?.outputStorage ?? "heap");
     }

@@ -27,10 +27,10 @@ export const PAGE = {
   looking: 17,
   /** The core of the executor that was the last to look. */
   cpu: 18,
-  /** 1 more than the core of the worker's own thread, where a request is from there: nobody looks for the next one on it. */
-  near: 19,
   /** A bit for each client that has requests which nobody took yet. */
   attention: 32,
+  /** 1 more than the core of the worker's own thread, where a request is from there: nobody looks for the next one on it. */
+  near: 48,
 } as const;
 
 /** Positions in a lane, in words of 32 bits. */

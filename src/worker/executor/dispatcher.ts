@@ -205,8 +205,8 @@ export class Dispatcher {
   wait(control: number, bell: number, mayLook: boolean): boolean {
     const { page } = this.#intake, cpu = currentCpu();
     if (page[PAGE.cpu] !== cpu) page[PAGE.cpu] = cpu; // a line that clients read, and that stays theirs where it can
-    const { near } = PAGE, isInTheWay = page[near] === 1 + cpu;
-    if (page[near] !== 0) page[near] = 0; // clients read that line
+    const isInTheWay = page[PAGE.near] === 1 + cpu;
+    if (isInTheWay) page[PAGE.near] = 0;
     if (mayLook && !isInTheWay && this.#mayLook() && this.#look(control)) return true;
     this.lookAway();
     this.#noteAsleep(1);

@@ -33,21 +33,24 @@ export interface Face extends AsyncDisposable {
 /** Serves a worker's models by the Open Inference Protocol. @throws {SystemError} HTTP_ADDRESS @throws as `openLocalLane` */
 export async function openFace(service: Service, statistics: Statistics, options: CompleteHttpOptions): Promise<Face> {
   await using resources = new AsyncDisposableStack();
-  const lane = resources.use(await openLocalLane(service.lanes, service.page.address));
+  let face: HttpFace | undefined = undefined;
+  const isAlone = (): boolean => face?.inFlight === 1;
+  const lane = resources.use(await openLocalLane(service.lanes, service.page.address, isAlone));
   const regions = options.allowClientSharedMemory
     ? resources.use(new ClientRegions({ most: MOST_REGIONS, mostBytes: MOST_REGION_BYTES }))
     : undefined;
   const calls = new ServedCalls(service, lane);
-  const face = resources.use(
+  const opened = resources.use(
     await HttpFace.open(routes(service, statistics, { calls, regions, options }), options),
   );
+  face = opened;
   const all = resources.move();
   return {
-    endpoint: face.endpoint,
+    endpoint: opened.endpoint,
     get isBusy() {
-      return face.inFlight > 0;
+      return opened.inFlight > 0;
     },
-    drain: () => face.drain(),
+    drain: () => opened.drain(),
     fail: (error) => lane.caller.fail(error),
     [Symbol.asyncDispose]: () => all[Symbol.asyncDispose](),
   };
