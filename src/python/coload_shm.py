@@ -144,7 +144,7 @@ class Region:
     @classmethod
     def open(cls, name):
         """Joins a region, once for the process. Raises StaleReference where it is gone, RegionFull, PermissionError, ValueError."""
-        with _lock:
+        with _Exclusively():
             return cls._find(name)
 
     @classmethod
@@ -212,7 +212,7 @@ class Region:
         region._at("fetch_add_4", BLOCKS_AT + GENERATION, 1)
         region._at("store_8", BLOCKS_AT, 1)
         region.holds[0] = 1
-        with _lock:
+        with _Exclusively():
             _regions[name] = region
         return region
 
@@ -370,7 +370,7 @@ class Region:
 
     def close(self):
         """Leaves it, as section "Closing" says. Raises BufferError while it is in use. Harmless when repeated."""
-        with _lock:
+        with _Exclusively():
             _collect()
             _require(not self.holds, f"region {self.name} is in use", BufferError)
             self._close()
@@ -440,16 +440,36 @@ class _Hold:
     def __init__(self, region, block):
         self.region, self.block = region, block
         if block is None:
-            with _lock:
+            with _Exclusively():
                 region.holds[None] = region.holds.get(None, 0) + 1
 
     def __del__(self):
         _dropped.append((self.region, self.block))
-        if _lock.acquire(blocking=False):  # not where the collector calls this in the middle of something
-            try:
-                _collect()
-            finally:
-                _lock.release()
+        _collect_dropped()
+
+
+class _Exclusively:
+    """Has the lock; what others dropped meanwhile is let go afterwards."""
+
+    __slots__ = ("lock",)
+
+    def __enter__(self):
+        self.lock = _lock  # which is another one after a fork
+        self.lock.acquire()
+
+    def __exit__(self, *_):
+        self.lock.release()
+        _collect_dropped()
+
+
+def _collect_dropped():
+    """Never waits: the collector may call this in the middle of anything. Who has the lock does it then."""
+    lock = _lock
+    while _dropped and lock.acquire(blocking=False):
+        try:
+            _collect()
+        finally:
+            lock.release()
 
 
 def _collect():
@@ -552,8 +572,12 @@ class Tensor:
     def close(self):
         """Lets it go; the memory stays while arrays and views of it do. Harmless when repeated."""
         self._hold = None
-        with _lock:
-            _collect()
+        lock = _lock
+        if _sent and lock.acquire(blocking=False):
+            try:
+                _collect()
+            finally:
+                lock.release()
 
     def __enter__(self):
         return self
@@ -601,7 +625,7 @@ def open(ref, read_only=False):
         last = sum((length - 1) * stride for length, stride in zip(shape, strides))
         _require(count == 0 or (last + 1) * size <= byte_length, "its strides lead out of its bytes")
     block, end = generation % HANDED_OFF >> 32, start + byte_length
-    with _lock:
+    with _Exclusively():
         region = Region._find(name)
         _require(block < region.capacity, f"region {name} has {region.capacity} blocks, not one of number {block}")
         is_inside = region.data_offset <= start and end <= region.size
@@ -645,7 +669,7 @@ def format_ref(ref):
 def sweep():
     """Cleans up after the dead: how many regions went, and of how many bytes. Section "Sweeping"."""
     count = freed = 0
-    with _lock:
+    with _Exclusively():
         _collect()
     for name in os.listdir(SHM) if os.path.isdir(SHM) else ():
         if re.fullmatch(NAMED, name):
@@ -696,11 +720,15 @@ def _sweep_living(region):
 
 @atexit.register
 def _at_exit():
-    if _lock.acquire(timeout=1):  # which a thread that was stopped may have
-        for region in list(_regions.values()):
-            region._leave()
-            os.close(region.fd)
-            region.address = None  # and mapped: arrays may be looked at still
+    lock = _lock
+    if lock.acquire(timeout=1):  # which a thread that was stopped may have
+        try:
+            for region in list(_regions.values()):
+                region._leave()
+                os.close(region.fd)
+                region.address = None  # and mapped: arrays may be looked at still
+        finally:
+            lock.release()
 
 
 def _after_fork():

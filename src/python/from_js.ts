@@ -46,9 +46,10 @@ export class ToPython {
   /** A new reference to a tuple, of what is to be called with. @throws as {@linkcode ToPython.convert} */
   tuple(values: readonly unknown[]): Reference {
     if (!Array.isArray(values)) throw notArguments("an array of arguments", values);
-    const { api } = this.#python, tuple = this.#checked(api.PyTuple_New(BigInt(values.length)));
+    const { api } = this.#python, given = [...values]; // without holes, and of a length that stays
+    const tuple = this.#checked(api.PyTuple_New(BigInt(given.length)));
     return this.#filled(tuple, () => {
-      values.forEach((value, i) => api.PyTuple_SetItem(tuple, BigInt(i), this.convert(value)));
+      given.forEach((value, i) => api.PyTuple_SetItem(tuple, BigInt(i), this.convert(value)));
     });
   }
 

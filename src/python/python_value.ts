@@ -160,7 +160,10 @@ export class PythonValue implements Disposable {
 
   #with<T>(work: (python: Interpreter, self: Reference) => T): T {
     const { python } = this.#held, self = this.#reference;
-    return python.locked(() => work(python, self));
+    return python.locked(() => {
+      python.api.Py_IncRef(self); // as an accessor of what is converted may dispose of this value
+      return work(python, python.brief(self));
+    });
   }
 
   #new(work: (python: Interpreter, self: Reference) => Pointer | null, doing: string): PythonValue {

@@ -42,7 +42,16 @@ class Conversion {
     if (flags & TYPE_FLAG.tuple) return this.#tuple(object);
     if (flags & TYPE_FLAG.dict) return this.#dict(object);
     if (flags & TYPE_FLAG.bytes) return this.#bytes(object);
-    return api.PyObject_IsInstance(object, constants.float) === 1 ? api.PyFloat_AsDouble(object) : undefined;
+    const isFloat = api.PyObject_IsInstance(object, constants.float);
+    if (isFloat < 0) throw this.#python.failure(DOING);
+    return isFloat === 1 ? this.#float(object) : undefined;
+  }
+
+  /** Of what says that it is a float, and may be none. */
+  #float(object: Pointer): number {
+    const { api } = this.#python, value = api.PyFloat_AsDouble(object);
+    if (value === -1 && api.PyErr_Occurred() !== null) throw this.#python.failure(DOING);
+    return value;
   }
 
   #integer(object: Pointer): number | bigint {

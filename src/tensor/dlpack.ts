@@ -1,7 +1,8 @@
 import { callDeleter, readManagedTensor } from "../../ffi/dlpack.ts";
-import { ffi } from "../../ffi/mod.ts";
+import { ffi, type Pointer } from "../../ffi/mod.ts";
 import { collectReturned } from "../../ffi/process/loans.ts";
 import { disposedError, typeError } from "../errors.ts";
+import { Handle } from "../handle.ts";
 import { lendManagedTensor } from "./lending.ts";
 import { adoptManagedTensor } from "./managed_tensor.ts";
 import { isTensor, type Tensor } from "./tensor.ts";
@@ -15,22 +16,34 @@ export interface DLPackOptions {
   versioned?: boolean;
 }
 
-/** What a {@linkcode DLPackTensor} owns; at 0 when somebody has taken it. */
-interface Struct {
-  address: bigint;
-  readonly versioned: boolean;
+/** What a {@linkcode DLPackTensor} owns until somebody has taken it; when this thread ends, its deleter is called. */
+class Struct {
+  #pointer: Pointer | null;
+  readonly #deleter: Pointer | null;
+  readonly #handle: Handle | undefined;
+
+  constructor(address: bigint, versioned: boolean) {
+    const pointer = this.#pointer = ffi.pointer(address)!, { deleter } = readManagedTensor(pointer, versioned);
+    this.#deleter = deleter;
+    if (deleter) this.#handle = new Handle("dlpack", pointer, { release: deleter, foreign: true });
+  }
+
+  /** `null` once it was taken. */
+  take(): Pointer | null {
+    const pointer = this.#pointer;
+    this.#pointer = null;
+    this.#handle?.take();
+    return pointer;
+  }
+
+  giveBack(): void {
+    const pointer = this.take();
+    if (pointer && this.#deleter) callDeleter(this.#deleter, pointer);
+    if (pointer) collectReturned();
+  }
 }
 
-function giveBack(struct: Struct): void {
-  const pointer = ffi.pointer(struct.address);
-  if (pointer === null) return;
-  struct.address = 0n;
-  const { deleter } = readManagedTensor(pointer, struct.versioned);
-  if (deleter) callDeleter(deleter, pointer);
-  collectReturned();
-}
-
-const dropped = new FinalizationRegistry<Struct>(giveBack);
+const dropped = new FinalizationRegistry<Struct>((struct) => struct.giveBack());
 
 /**
  * A tensor on its way between this library and another native one, as DLPack has it: the address of a struct, which
@@ -64,7 +77,7 @@ export class DLPackTensor implements Disposable {
       throw typeError("INVALID_ARGUMENT", `Cannot take a DLPack tensor: an address as a bigint wanted, ${found} found`);
     }
     this.versioned = options?.versioned ?? true;
-    this.#struct = { address, versioned: this.versioned };
+    this.#struct = new Struct(address, this.versioned);
     dropped.register(this, this.#struct, this.#struct);
   }
 
@@ -74,17 +87,16 @@ export class DLPackTensor implements Disposable {
    * @throws {ReferenceError} DISPOSED when it was taken before
    */
   take(): bigint {
-    const { address } = this.#struct;
-    if (address === 0n) throw disposedError("a DLPack tensor that was taken");
-    this.#struct.address = 0n;
+    const pointer = this.#struct.take();
+    if (pointer === null) throw disposedError("a DLPack tensor that was taken");
     dropped.unregister(this.#struct);
-    return address;
+    return ffi.address(pointer);
   }
 
   /** Calls the struct's deleter, unless somebody has taken it. */
   [Symbol.dispose](): void {
     dropped.unregister(this.#struct);
-    giveBack(this.#struct);
+    this.#struct.giveBack();
   }
 }
 

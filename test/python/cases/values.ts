@@ -102,6 +102,33 @@ export const VALUES: Cases = {
     assert.throws(() => own.toJS(), error(/it holds itself/));
   },
 
+  "holes of an array are None, also among arguments"(python) {
+    // deno-lint-ignore no-sparse-arrays -- that is what is tested
+    const sparse = [1, , 3];
+    assert.deepEqual(there(python, sparse), { repr: "[1, None, 3]", back: [1, null, 3] });
+    using show = python.eval("lambda *all: repr(all)"), shown = show.call(sparse);
+    assert.equal(shown.toJS(), "(1, None, 3)");
+  },
+
+  "an accessor may dispose of the value that is called"(python) {
+    const call = python.eval("lambda given: [given['a']] * 1000");
+    const given = {
+      get a() {
+        call[Symbol.dispose]();
+        return 1;
+      },
+    };
+    using called = call.call([given]);
+    assert.equal((called.toJS() as unknown[]).length, 1000);
+  },
+
+  "what says that it is a float and is none is an exception"(python) {
+    using none = python.eval("__import__('unittest.mock').mock.Mock(spec=float)");
+    assert.throws(() => none.toJS(), PythonError);
+    using after = python.eval("1.5");
+    assert.equal(after.toJS(), 1.5);
+  },
+
   "one value may stand in two places"(python) {
     const twice = [1];
     assert.deepEqual(there(python, [twice, twice, { a: twice }]).back, [[1], [1], { a: [1] }]);

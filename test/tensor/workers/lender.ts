@@ -13,5 +13,6 @@ const tensors = [
 ];
 for (const tensor of tensors) tensor.data.fill(3);
 const own = fromDLPack(new DLPackTensor(toDLPack(tensors[0]!).take())); // which ends with this thread
+const untaken = toDLPack(tensors[1]!); // which nobody will ever take
 parentPort!.postMessage([tensors.map((tensor) => toDLPack(tensor).take()), owner().index]);
-parentPort!.on("message", () => void own.data); // until it is terminated
+parentPort!.on("message", () => void [own.data, untaken]); // until it is terminated
