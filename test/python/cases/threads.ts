@@ -8,7 +8,7 @@ import { collectUntil } from "../../support/gc.ts";
 import type { Cases } from "./mod.ts";
 import { told } from "./numpy.ts";
 
-/** How long memory goes back and forth under load: 30 s by `deno task soak:python`, 10 minutes by `soak:python:long`. */
+/** How long memory goes back and forth under load: 15 s in CI with each NumPy, 10 minutes by `soak:python:long`. */
 export const SOAK_MS: number = Number(process.env.COLOAD_TEST_SOAK_SECONDS ?? 1) * 1000;
 
 const THREADS_OF_PYTHON = 3;
