@@ -81,8 +81,15 @@ describe("an open loop", () => {
   it("counts latency from when a request should have begun", async () => {
     await using session = await open(models.slow());
     const feeds = slowFeeds(5), all = { concurrency: 1, requests: 10, arrivals: { firstMs: 0, everyMs: 0.001 } };
-    const { latency, elapsedMs } = await sent(all, { run: () => session.run(feeds) });
-    assert.ok(latency!.max > elapsedMs * 0.9, `the last of 10 waited for 9 others: ${latency!.max} of ${elapsedMs} ms`);
+    let ranMs = 0;
+    const { latency } = await sent(all, {
+      run: async () => {
+        const start = performance.now(), outputs = await session.run(feeds);
+        ranMs += performance.now() - start;
+        return outputs;
+      },
+    });
+    assert.ok(latency!.max > ranMs * 0.98, `the last of 10 waited for 9 others: ${latency!.max} of ${ranMs} ms`);
   });
 
   it("begins no request before its time", async () => {

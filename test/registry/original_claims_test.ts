@@ -55,7 +55,7 @@ describe("what the Python original claims", () => {
     const { path } = writeWeights({ path: folder.join("large.onnx"), byteLength: 2e8 });
     const base = await memory(path, "shared", 0);
     const shared = await memory(path, "shared", 3) - base, separate = await memory(path, "separate", 3) - base;
-    assert.ok(separate > 6e8, `three separate sessions take ${separate} bytes`);
+    assert.ok(separate > 5.9e8, `three separate sessions take ${separate} bytes`);
     assert.ok(1 - shared / separate > 0.6, `${shared} bytes shared, ${separate} separate`);
   });
 

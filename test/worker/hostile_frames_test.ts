@@ -8,7 +8,8 @@ import { ModelClient } from "../../src/client/mod.ts";
 import { decodeJson, encodeFrame, encodeJson, FRAME, type Frame, FrameReader } from "../../src/protocol/frames.ts";
 import { HELLO_MS } from "../../src/protocol/hello.ts";
 import { TemporaryFolder } from "../cli/temporary_folder.ts";
-import { descriptorsOf, Helper, lanesOf, memoryOf, until, WorkerProcess } from "./children/helper.ts";
+import { writtenBytes } from "../support/memory.ts";
+import { descriptorsOf, Helper, lanesOf, until, WorkerProcess } from "./children/helper.ts";
 import { writeModels } from "./children/models.ts";
 import { HELLO, sendAll } from "./children/raw_client.ts";
 
@@ -67,7 +68,7 @@ describe("connections that do not keep to the protocol", () => {
   }
 
   it(`hurt nobody with ${FRAMES} wrong frames`, { timeout: 60_000 + FRAMES * 5 }, async () => {
-    const memory = memoryOf(worker.pid);
+    const memory = writtenBytes(worker.pid);
     let isOver = false;
     const honest = askMeanwhile(clients, () => isOver);
     honest.catch(() => {}); // seen below
@@ -79,7 +80,7 @@ describe("connections that do not keep to the protocol", () => {
     assert.ok(tally.frames >= FRAMES && tally.closed > 0);
     assert.ok(await honest > 0);
     await assertNothingLeft();
-    assert.ok(memoryOf(worker.pid) - memory < MOST_GROWTH, `${memoryOf(worker.pid) - memory}`);
+    assert.ok(writtenBytes(worker.pid) - memory < MOST_GROWTH, `${writtenBytes(worker.pid) - memory}`);
   });
 
   it("may go as soon as they have come", async () => {

@@ -4,7 +4,8 @@ import { after, before, describe, it } from "node:test";
 import { Tensor } from "../../mod.ts";
 import { ModelClient } from "../../src/client/mod.ts";
 import { TemporaryFolder } from "../cli/temporary_folder.ts";
-import { descriptorsOf, Helper, lanesOf, memoryOf, until, WorkerProcess } from "./children/helper.ts";
+import { writtenBytes } from "../support/memory.ts";
+import { descriptorsOf, Helper, lanesOf, until, WorkerProcess } from "./children/helper.ts";
 import { type ModelName, writeModels } from "./children/models.ts";
 
 const SEED = Number(process.env.COLOAD_SEED ?? 1);
@@ -54,7 +55,7 @@ describe("a client that writes into its memory", () => {
       await using warm = new Helper("./hostile_lane.ts", [worker.socket, "requests", SEED, 1]); // threads that come once
       assert.equal((await warm.ended).code, 0);
       await until("its lane is gone", () => lanesOf(worker.pid) === 1);
-      const held = heldFor(worker.pid), lanes = lanesOf(worker.pid), memory = memoryOf(worker.pid);
+      const held = heldFor(worker.pid), lanes = lanesOf(worker.pid), memory = writtenBytes(worker.pid);
 
       let isOver = false;
       const honest = askMeanwhile(client, () => isOver);
@@ -68,7 +69,7 @@ describe("a client that writes into its memory", () => {
       await until("its lane is gone", () => lanesOf(worker.pid) === lanes);
       await until("its descriptors are closed", () => heldFor(worker.pid).length <= held.length + COME_LATER);
       assert.deepEqual((await client.status()).clients.map(({ pid }) => pid), [process.pid]);
-      assert.ok(memoryOf(worker.pid) - memory < MOST_GROWTH);
+      assert.ok(writtenBytes(worker.pid) - memory < MOST_GROWTH);
       assert.deepEqual(await worker.exit(), { code: 0, signal: null, stderr: "" });
     });
   }

@@ -2,12 +2,12 @@
 import process from "node:process";
 import { InferenceSession, models } from "../../../mod.ts";
 import { add } from "../../support/models.ts";
-import { pss } from "../memory.ts";
+import { writtenBytes } from "../../support/memory.ts";
 
 const [path, sharing, nodes] = process.argv.slice(2), held: InferenceSession[] = [await InferenceSession.create(add())];
 for (let node = 0; node < Number(nodes); node++) {
   held.push(sharing === "shared" ? await models.load(path!) : await InferenceSession.create(path!));
 }
-console.log(pss());
+console.log(writtenBytes());
 for (const session of held) session[Symbol.dispose]();
 console.log("END");

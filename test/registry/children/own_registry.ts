@@ -1,7 +1,7 @@
 // Measures what a Worker's own registry holds, in MB, and what is left of it after the Worker was terminated.
 import process from "node:process";
 import { models } from "../../../mod.ts";
-import { pss } from "../memory.ts";
+import { writtenBytes } from "../../support/memory.ts";
 import { until } from "../fixtures.ts";
 import { RegistryWorker } from "../registry_worker.ts";
 
@@ -11,15 +11,15 @@ const file = process.argv[2]!, megabytes = (bytes: number): number => Math.round
 async function measure(count: number): Promise<[number, number]> {
   const worker = new RegistryWorker();
   await worker.ask("own", file, 1);
-  const before = pss();
+  const before = writtenBytes();
   await worker.ask("own", file, count);
-  const held = pss() - before;
+  const held = writtenBytes() - before;
   worker.terminate();
   await until("its memory is back", async () => {
     await models.evictExpired();
-    return pss() - before < held / 4;
+    return writtenBytes() - before < held / 4;
   });
-  return [held, pss() - before];
+  return [held, writtenBytes() - before];
 }
 
 await measure(1); // what the runtime and onnxruntime need anyway

@@ -2,17 +2,17 @@
 import process from "node:process";
 import { models } from "../../../mod.ts";
 import { add } from "../../support/models.ts";
-import { pss } from "../memory.ts";
+import { writtenBytes } from "../../support/memory.ts";
 
 const path = process.argv[2]!, how = process.argv[3]!, megabytes = (bytes: number): number => Math.round(bytes / 1e6);
 
 async function round(): Promise<[number, number]> {
-  const before = pss();
+  const before = writtenBytes();
   await using session = await models.load(path, { ttlMs: how === "ttl 0" ? 0 : -1 });
-  const held = pss() - before;
+  const held = writtenBytes() - before;
   await session[Symbol.asyncDispose]();
   if (how === "unload") await models.unload(path);
-  return [held, pss() - before];
+  return [held, writtenBytes() - before];
 }
 
 using _small = await models.load(add());

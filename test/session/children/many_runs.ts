@@ -1,12 +1,11 @@
 // Runs a session 10,000 times without a dispose, and prints by how many KiB the process grew: see memory_test.ts.
-import { readFileSync } from "node:fs";
 import process from "node:process";
 import { InferenceSession } from "../../../src/session/inference_session.ts";
 import { Tensor } from "../../../src/tensor/tensor.ts";
+import { writtenBytes } from "../../support/memory.ts";
 import { add } from "../../support/models.ts";
 
 const LENGTH = 1 << 14, RUNS = 10_000;
-const pss = (): number => Number(/^Pss:\s+(\d+) kB/m.exec(readFileSync("/proc/self/smaps_rollup", "utf8"))![1]);
 
 const session = await InferenceSession.create(add({ shape: process.argv[3] === "dynamic" ? ["N"] : [LENGTH] }));
 const feeds = { a: Tensor.zeros("float32", [LENGTH]), b: Tensor.zeros("float32", [LENGTH]) };
@@ -28,7 +27,7 @@ async function runs(count: number): Promise<void> {
 }
 
 await runs(500);
-const before = pss();
+const before = writtenBytes();
 await runs(RUNS);
-console.log(`grown by ${pss() - before} KiB`);
+console.log(`grown by ${(writtenBytes() - before) / 1024} KiB`);
 await session[Symbol.asyncDispose]();

@@ -139,12 +139,6 @@ export function lanesOf(pid: number): number {
   return readFileSync(`/proc/${pid}/maps`, "latin1").split("\n").filter((line) => line.includes("coload-lane")).length;
 }
 
-/** Bytes of memory that a process has, its part of what it shares included. */
-export function memoryOf(pid: number): number {
-  const found = /^Pss:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, "latin1"));
-  return Number(found![1]) * 1024;
-}
-
 /** Resolves when something holds, which it must before long. */
 export async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
   for (const end = performance.now() + MOST_MS; !await holds();) {
