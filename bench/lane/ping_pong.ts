@@ -131,8 +131,12 @@ export class Caller implements Disposable {
   }
 }
 
-/** Answers calls from the next turn on until the caller is gone. This thread does nothing else meanwhile. */
-export function answerCalls({ pid, fd }: PageReference): void {
+/**
+ * Answers calls from the next turn on until the caller is gone. This thread does nothing else meanwhile.
+ *
+ * @param work done for each call, before its answer
+ */
+export function answerCalls({ pid, fd }: PageReference, work?: () => void): void {
   const own = reopenDescriptor(fd, pid), parent = process.ppid;
   const end = new End(own, "server", () => {
     if (process.ppid !== parent) process.exit(1);
@@ -142,6 +146,7 @@ export function answerCalls({ pid, fd }: PageReference): void {
     const message = new Int32Array(MESSAGE / 4);
     for (let count = 0; count !== STOP;) {
       count = end.receive(count, message);
+      work?.();
       end.send(count, message);
     }
     end[Symbol.dispose]();

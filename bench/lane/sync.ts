@@ -1,4 +1,7 @@
-/** A synchronous call of a worker, against the least that it can be, and against HTTP. */
+/**
+ * A synchronous call of a worker, against the least that it can be, and against HTTP. The floor is a bare ping-pong whose
+ * other end does the bare run: on the core on which the worker does it, as cores of a shared machine differ.
+ */
 import { InferenceSession } from "../../mod.ts";
 import { type Case, makeTensors, THREADS } from "../support/cases.ts";
 import { Child } from "../support/child.ts";
@@ -11,7 +14,8 @@ import { Caller } from "./ping_pong.ts";
 import type { WorkerProcess } from "./lane.ts";
 import { quickest, row, sum } from "./results.ts";
 
-const PING_PONG = "floor: ping-pong", BARE = "floor: binding.runSync, in this process";
+const PING_PONG = "ping-pong alone", BARE = "binding.runSync alone, in this process";
+const FLOOR = "floor: ping-pong, binding.runSync at its other end";
 const HERE = "runSync, in this process", LANE = "runSync, by a worker", LANE_GIVEN = `${LANE}, given outputs`;
 const PEER = "peer: onnxruntime-node in its own process, run";
 const FLOOR_BAR = 2, HTTP_BAR = 5;
@@ -36,7 +40,8 @@ async function http(add: Case, closing: DisposableStack, others: Pinnable[]): Pr
 /** Measures and tells. */
 export async function measureSync(add: Case, worker: WorkerProcess): Promise<void> {
   using closing = new DisposableStack();
-  const { caller, other } = openPingPong(closing), others: Pinnable[] = [worker.child, other];
+  const { caller, other } = openPingPong(closing), { caller: runCaller, other: runner } = openPingPong(closing);
+  const others: Pinnable[] = [worker.child, other, runner];
   const overHttp = await http(add, closing, others), peer = Peer.start();
   if (peer !== undefined) await closing.use(peer).open(add);
   await using session = await InferenceSession.create(add.path, { intraOpNumThreads: THREADS });
@@ -46,9 +51,11 @@ export async function measureSync(add: Case, worker: WorkerProcess): Promise<voi
   const feeds = makeTensors(add.inputs, "heap"), given = { outputs: makeTensors(add.outputs, "heap") };
   if (!await separate(others, true)) remark("not pinned: the system chooses the cores");
   await other.ask("answerCalls", caller.page);
+  await runner.ask("answerRuns", runCaller.page, add);
   const results = await contest([
     calling(PING_PONG, () => caller.call()),
     calling(BARE, () => binding.runSync()),
+    calling(FLOOR, () => runCaller.call()),
     calling(HERE, () => session.runSync(feeds)),
     calling(LANE, () => remote.runSync(feeds)),
     calling(LANE_GIVEN, () => remote.runSync(feeds, given)),
@@ -61,11 +68,13 @@ export async function measureSync(add: Case, worker: WorkerProcess): Promise<voi
 
 function tell(results: ReadonlyMap<string, Result>, overHttp: readonly string[]): void {
   const of = (name: string): Result => results.get(name)!, lane = of(LANE);
-  const floor = sum("floor: both", of(PING_PONG), of(BARE)), against = { result: floor, column: "x floor" };
+  const floor = of(FLOOR), against = { result: floor, column: "x floor" };
+  const both = sum("both, one after the other", of(PING_PONG), of(BARE));
   const best = quickest(overHttp.map(of));
   table("Add, runSync, on cores of their own", [
     row(of(PING_PONG)),
     row(of(BARE)),
+    row(both, against),
     row(floor),
     ...[LANE, LANE_GIVEN].map((name) => row(of(name), { ...against, atMost: FLOOR_BAR })),
     row(of(HERE), against),

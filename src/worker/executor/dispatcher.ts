@@ -79,8 +79,13 @@ export class Dispatcher {
     }
     this.#intake.answerRefused();
     if (this.#intake.calledOthers) this.#wakeOthers(this.#executors);
-    else if (work !== undefined && board.queues.waiting > 0) this.#wakeOthers(1);
+    else if (work !== undefined && this.#isMore()) this.#wakeOthers(1);
     return work;
+  }
+
+  /** Whether there is something for others: who came while this executor still looked, and looks no more, woke nobody. */
+  #isMore(): boolean {
+    return this.#board.queues.waiting > 0 || (!this.#isLooking && this.#intake.isCalled);
   }
 
   /** Ends the run before, where none follows at once. */
