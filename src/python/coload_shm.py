@@ -25,6 +25,7 @@ TRANSIT, ALL, HANDED_OFF, LARGEST = 1 << 63, 2**64 - 1, 1 << 52, 2**53
 GET_LOCK, SET_LOCK, ADD_SEALS, GET_SEALS, SEALS = 36, 37, 1033, 1034, 1 | 2 | 4
 FLOCK, HEADER, SHM = "hh4xqqi4x", "<8sIIQQQII16s", "/dev/shm"
 NAMED, MEMFD = r"coload-[0-9a-f]{32}", r"memfd-(\d{1,10})-(\d{1,10})-(\d{1,15})-(\d{1,10})-([0-9a-f]{32})"
+_BLOCK = struct.Struct("<IIQQ")  # of a block: its generation, what comes next, where it starts, its length
 #: The format and the size of each dtype's elements; bfloat16 is seen as its bits.
 DTYPES = {
     "float32": ("f", 4), "float64": ("d", 8), "float16": ("e", 2), "bfloat16": ("H", 2), "bool": ("?", 1),
@@ -277,7 +278,7 @@ class Region:
                 _require(found != 0, "the memory was freed", StaleReference)
                 is_done, found = self._swap(at, found, found | bit)
         self.holds[block] = self.holds.get(block, 0) + 1
-        now, _, first, length = self._read("<IIQQ", at + GENERATION)
+        now, _, first, length = _BLOCK.unpack(ctypes.string_at(self.address + at + GENERATION, _BLOCK.size))
         if now == generation and first <= start and end <= first + length:
             return
         self._release(block)
@@ -602,6 +603,13 @@ def _parse(text):
     return {**told, "strides": strides[0]} if strides else told
 
 
+def _check_strides(shape, strides, size, byte_length):
+    _require(len(strides) == len(shape), f"{len(shape)} strides wanted, {len(strides)} found")
+    last = sum((length - 1) * stride for length, stride in zip(shape, strides))
+    _require(0 in shape or (last + 1) * size <= byte_length, "its strides lead out of its bytes")
+    return strides
+
+
 def open(ref, read_only=False):
     """Opens a reference: a dict, its JSON, or its word. Raises StaleReference where the memory is gone, and ValueError."""
     ref = _parse(ref) if isinstance(ref, str) else ref
@@ -613,23 +621,25 @@ def open(ref, read_only=False):
     for number in (generation, start, byte_length, *shape, *(strides or ())):
         if type(number) is not int or not 0 <= number < LARGEST:
             raise ValueError(f"{number!r} is no number from 0 to 2^53 - 1")
-    _require(ref["v"] == 1 and isinstance(name, str), "it is no reference of version 1")
-    _require(isinstance(dtype, str) and dtype in DTYPES, f"no dtype of shared memory is called {dtype!r}")
+    # No `_require` from here on: it has its message made each time, which would take a third of the whole.
+    if ref["v"] != 1 or not isinstance(name, str):
+        raise ValueError("it is no reference of version 1")
+    if not isinstance(dtype, str) or dtype not in DTYPES:
+        raise ValueError(f"no dtype of shared memory is called {dtype!r}")
     size, count = DTYPES[dtype][1], math.prod(shape)
-    _require(start % size == 0 and byte_length % size == 0, f"whole elements of {size} bytes wanted")
-    if strides is None:
-        _require(byte_length == count * size, f"{count * size} bytes wanted for {dtype} {list(shape)}, {byte_length} found")
-    else:
-        strides = tuple(strides)
-        _require(len(strides) == len(shape), f"{len(shape)} strides wanted, {len(strides)} found")
-        last = sum((length - 1) * stride for length, stride in zip(shape, strides))
-        _require(count == 0 or (last + 1) * size <= byte_length, "its strides lead out of its bytes")
+    if start % size or byte_length % size:
+        raise ValueError(f"whole elements of {size} bytes wanted")
+    if strides is not None:
+        strides = _check_strides(shape, tuple(strides), size, byte_length)
+    elif byte_length != count * size:
+        raise ValueError(f"{count * size} bytes wanted for {dtype} {list(shape)}, {byte_length} found")
     block, end = generation % HANDED_OFF >> 32, start + byte_length
     with _Exclusively():
         region = Region._find(name)
-        _require(block < region.capacity, f"region {name} has {region.capacity} blocks, not one of number {block}")
-        is_inside = region.data_offset <= start and end <= region.size
-        _require(is_inside, f"bytes {start} to {end} do not lie in region {name}")
+        if block >= region.capacity:
+            raise ValueError(f"region {name} has {region.capacity} blocks, not one of number {block}")
+        if start < region.data_offset or end > region.size:
+            raise ValueError(f"bytes {start} to {end} do not lie in region {name}")
         region._take(block, generation & 0xFFFFFFFF, start, end)
         if generation >= HANDED_OFF:
             region._receive(block)
