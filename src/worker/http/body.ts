@@ -9,7 +9,7 @@ const UNPACK: Readonly<Record<string, () => zlib.Gunzip | zlib.Inflate>> = {
   deflate: () => zlib.createInflate(),
 };
 
-/** The bodies of all requests that are not answered yet. */
+/** What all requests take that are not answered yet: their bodies, and what is made of them. */
 export class Bodies {
   readonly #most: number;
   #held = 0;
@@ -24,7 +24,10 @@ export class Bodies {
   /** Takes up more bytes. @throws {OipError} 503 where there is no more */
   take(bytes: number): void {
     if (this.#held + bytes > this.#most) {
-      throw new OipError(503, `The server has ${this.#held} bytes of requests in flight, and takes no more for now`);
+      throw new OipError(
+        503,
+        `The server has ${this.#held} bytes of requests and answers in flight, and takes no more for now`,
+      );
     }
     this.#held += bytes;
   }
