@@ -54,12 +54,15 @@ export function prepareCommand(onEnd: (exitCode: number) => void): Command {
     .summary("prepare models, so that all processes share one copy of their weights")
     .description(
       "Convert models once for this machine, so that all processes that load them share one physical copy of their " +
-        "weights. Each copy is verified: loaded, run, and compared with the model. Programs find it by themselves: a " +
-        "load needs no change. The exit code is 1 if a model's weights cannot be shared, or a copy is damaged.",
+        "weights. Each copy is verified: loaded, run, and compared with the model. Programs find a prepacked one by " +
+        "themselves, a mapped one when they ask for it. The exit code is 1 if a model's weights cannot be shared, or a copy is damaged.",
     )
     .argument("[models...]", "paths of .onnx files; for --verify and --remove also keys of copies, or the start of one")
     .addOption(
-      new Option("--mode <mode>", "prepacked: full speed; mapped: instant start, slower runs, for float models")
+      new Option(
+        "--mode <mode>",
+        "prepacked: full speed; mapped: for programs that ask for it: instant start, slower runs",
+      )
         .choices(["prepacked", "mapped"]).default("prepacked"),
     )
     .option(

@@ -31,7 +31,7 @@ export interface SessionOptions {
   shrinkArena?: ShrinkArena;
   /**
    * Whether the machine holds the weights once for all its processes: `"prepacked"` and `"mapped"` prepare a copy in
-   * Coload's cache unless there is one, and load that; `"auto"`, the default, loads a copy that was prepared before;
+   * Coload's cache unless there is one, and load that; `"auto"`, the default, loads a prepacked copy that was made before;
    * `"off"` does not. It never makes a load fail: the session's `sharing` says what was done, and why.
    */
   shareWeights?: "auto" | "prepacked" | "mapped" | "off";

@@ -2,7 +2,7 @@ import { touchPath } from "../../ffi/file_tree.ts";
 import type { LoadSource } from "../ort/native_load.ts";
 import type { NativeSessionOptions } from "../ort/session_options.ts";
 import type { WeightsCache } from "./cache.ts";
-import { difference, keyFields, keyOf, type Platform, platform } from "./key.ts";
+import { difference, keyFields, keyOf, type Platform, platform, type SharingMode } from "./key.ts";
 import { checkFiles, type Copy, readCopy, usedPath } from "./manifest.ts";
 import { digestSource, isDigested, type SourceContent } from "./source.ts";
 
@@ -21,6 +21,8 @@ export interface Wanted {
 export type Found = { readonly copy: Copy } | { readonly why: string };
 
 const NOTHING = "no copy is prepared: `coload prepare` makes one";
+
+const MAPPED = '`shareWeights: "mapped"` loads a mapped copy that is there, which computes slower';
 
 /** What can be read of all copies in the cache. */
 export function readableCopies(cache: WeightsCache): Copy[] {
@@ -61,23 +63,22 @@ export function whyNotSought(
 }
 
 /**
- * Looks for a copy of a model that was prepared, best first. A model whose files nobody has touched since it was read
- * is not read again.
+ * Looks for a copy of a model that is as fast as the model: a prepacked one. A mapped one is for those who ask for it.
+ * A model whose files nobody has touched since it was read is not read again.
  *
  * @throws {SystemError} CACHE_FORBIDDEN, CACHE_UNUSABLE, COPY_DAMAGED, MODEL_CHANGED
  */
 export async function find({ cache, source, options, signal, onBytes }: Wanted): Promise<Found> {
   const { content } = await digestSource(source, { cache, signal, onBytes }), here = await platform({ cache, signal });
-  let refused: string | undefined;
-  for (const mode of ["prepacked", "mapped"] as const) {
-    const copy = readCopy(cache, keyOf(keyFields(mode, content, options, here)));
-    if (copy === undefined) continue;
-    refused ??= copy.manifest.refused;
-    if (copy.manifest.refused !== undefined) continue;
+  const keyIn = (mode: SharingMode): string => keyOf(keyFields(mode, content, options, here));
+  const copy = readCopy(cache, keyIn("prepacked")), refused = copy?.manifest.refused;
+  if (copy !== undefined && refused === undefined) {
     await checkFiles(copy, { cache, signal, onBytes });
     return { copy };
   }
-  return { why: refused ?? whyNone(readableCopies(cache), content, here) };
+  const copies = readableCopies(cache), mapped = keyIn("mapped");
+  const isMapped = copies.some(({ key, manifest }) => key === mapped && manifest.refused === undefined);
+  return { why: isMapped ? `${refused ?? "none is prepacked"}; ${MAPPED}` : refused ?? whyNone(copies, content, here) };
 }
 
 /** Notes that a copy was used, for those who clean up by age. */
