@@ -14,6 +14,8 @@ const CHILDREN = 2;
 const TOLERANCE = 1e-4, COARSE = 2e-3;
 /** Of a model: the rest are weights of less than 16 KB, and the graph. */
 const MOST = 0.9;
+/** Numbers by which a quantized model scales, and the like. */
+const OWN_BYTES = 1000;
 
 /** Why a model is not shared at all. */
 const NOT_SHARED: { readonly [N in OperatorName]?: string } = {
@@ -86,6 +88,11 @@ for (const name of names) {
       const { byteLength, prepacked: { sharing } } = line(name);
       const shared = Number(/^([\d.]+) MB in \//.exec(sharing.reason)?.[1]);
       assert.ok(shared >= MOST * byteLength / 1e6, `${sharing.reason} of ${byteLength} bytes`);
+    });
+
+    it("holds none of them for itself as its kernels want them", () => {
+      const { prepacked: { ownBytes } } = line(name);
+      assert.ok(ownBytes < OWN_BYTES, `${ownBytes} bytes`);
     });
 
     if (instead === undefined) {

@@ -9,6 +9,8 @@ import { compare, identical, operatorFeeds, SIZES } from "../../support/operator
 /** How a model is shared in one way, and what its runs came to. */
 export interface Found {
   readonly sharing: Sharing;
+  /** Bytes of weights that the session has for itself. */
+  readonly ownBytes: number;
   /** Whether all outputs are those of the plain model, to the bit. */
   readonly equal: boolean;
   /** The largest difference, as a part of the output's largest number. */
@@ -45,7 +47,7 @@ async function found(
     const { largest, apart: by } = compare(a, b);
     apart = Math.max(apart, by / largest);
   }
-  return { sharing: shared.sharing, equal, apart };
+  return { sharing: shared.sharing, ownBytes: shared.memory.weights, equal, apart };
 }
 
 for (const [i, name] of names.entries()) {
