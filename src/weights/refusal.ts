@@ -21,6 +21,12 @@ export function refuseQuantized(model: string): void {
   if (found) throw new Refused(`${found} computes many times slower on weights that are not prepacked`);
 }
 
+/** What onnxruntime says when a file could not be written or read. */
+const ABOUT_FILES = /ToGraphProto|write|No space|quota|Input\/output/i;
+/** What it says, also of a model that is good, when the system had no more threads, memory or descriptors to give. */
+const ABOUT_RESOURCES =
+  /pthread_create|bad_alloc|Failed to allocate|Cannot allocate|Resource temporarily unavailable|Too many open files/i;
+
 /** Why a model's weights will never be shared, as far as the words of an error tell; `undefined` where it may pass. */
 export function lastingReason(error: unknown): string | undefined {
   if (error instanceof Refused) return error.message;
@@ -28,6 +34,6 @@ export function lastingReason(error: unknown): string | undefined {
   if (!(error instanceof OrtError)) return undefined;
   const { code, message } = error, words = message.split("\n")[0]!.slice(0, MAX_REASON_LENGTH);
   const isModel = code === "MODEL_INVALID" || code === "MODEL_UNSUPPORTED" || code === "ORT_NOT_IMPLEMENTED";
-  if (!isModel || /ToGraphProto|write|No space|quota|Input\/output/i.test(message)) return undefined;
+  if (!isModel || ABOUT_FILES.test(message) || ABOUT_RESOURCES.test(message)) return undefined;
   return `onnxruntime cannot load a copy: ${words}`;
 }

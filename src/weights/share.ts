@@ -1,5 +1,3 @@
-import { SystemFailure } from "../../ffi/system_failure.ts";
-import { NativeError } from "../errors.ts";
 import type { ProgressReport } from "../ort/load_progress.ts";
 import type { LoadSource } from "../ort/native_load.ts";
 import type { NativeSessionOptions, SessionOptions } from "../ort/session_options.ts";
@@ -107,11 +105,13 @@ async function decide({ source, byteLength, options, progress }: SharingRequest)
   return "copy" in found ? shared(found.copy, options) : off(source, options, found.why);
 }
 
-/** What goes wrong with sharing is why it is off: a load fails for nothing but its model and what it is asked for. */
+/**
+ * What goes wrong with sharing is why it is off, whatever it is: a load fails for nothing but its model and what it is
+ * asked for, and loading the model itself tells that.
+ */
 function failed({ source, options }: SharingRequest, error: unknown): SharingPlan {
   options.signal?.throwIfAborted();
-  if (!(error instanceof NativeError || error instanceof SystemFailure)) throw error;
-  return off(source, options, error.message);
+  return off(source, options, error instanceof Error ? error.message : `${error}`);
 }
 
 /**
