@@ -118,16 +118,29 @@ export class WeightsCache {
     return this.exists() ? namesIn(this.entries).filter((name) => KEY.test(name)) : [];
   }
 
+  get #lockFile(): string {
+    return path.join(this.path, "lock");
+  }
+
   /** The lock of a key, held until it is disposed of or this thread ends; `undefined` when another has it. */
   tryLock(key: string): OwnedDescriptor | undefined {
-    const lock = new OwnedDescriptor(openOwnFile(path.join(this.path, "lock")));
-    let isLocked = false;
-    try {
-      isLocked = tryLockBytes(lock.fd, Number.parseInt(key.slice(0, 7), 16)); // one byte of 2^28 for each key
-      return isLocked ? lock : undefined;
-    } finally {
-      if (!isLocked) lock[Symbol.dispose]();
+    for (;;) {
+      const lock = new OwnedDescriptor(openOwnFile(this.#lockFile));
+      let isOurs = false;
+      try {
+        if (!tryLockBytes(lock.fd, Number.parseInt(key.slice(0, 7), 16))) return undefined; // one byte of 2^28 for each key
+        isOurs = this.holds(lock); // else the cache was removed since it was opened, and another may have the new lock
+        if (isOurs) return lock;
+      } finally {
+        if (!isOurs) lock[Symbol.dispose]();
+      }
     }
+  }
+
+  /** Whether a lock is still the cache's: somebody may remove all of it, and others then work in a new one. */
+  holds(lock: OwnedDescriptor): boolean {
+    const ours = fileIdentity(`/proc/self/fd/${lock.fd}`), there = fileIdentity(this.#lockFile);
+    return "error" in ours || (!("error" in there) && ours.key === there.key); // without /proc it cannot be told
   }
 
   /**
@@ -171,6 +184,11 @@ export class WeightsCache {
     }
     return count;
   }
+}
+
+/** Others have removed the cache while something was made in it. */
+export function removedMeanwhile({ path }: WeightsCache): SystemError {
+  return unusable(path, "it was removed while something was made in it");
 }
 
 /** A failed call on the cache as what a user can act on. */

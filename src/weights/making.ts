@@ -10,7 +10,7 @@ import { NativeError, SystemError } from "../errors.ts";
 import type { ProgressReport } from "../ort/load_progress.ts";
 import type { LoadSource } from "../ort/native_load.ts";
 import type { NativeSessionOptions } from "../ort/session_options.ts";
-import { cacheError, diskFull, type WeightsCache } from "./cache.ts";
+import { cacheError, diskFull, removedMeanwhile, type WeightsCache } from "./cache.ts";
 import { convert, MIN_EXTERNAL_BYTES, pack, writtenBytes } from "./convert.ts";
 import { digestOf } from "./digests.ts";
 import { formatBytes } from "./format_bytes.ts";
@@ -62,15 +62,26 @@ export class Making {
   readonly #fields: KeyFields;
   readonly #digested: DigestedSource;
   readonly #key: string;
+  readonly #lock: OwnedDescriptor;
   readonly #work: string;
   readonly #converted: string;
   readonly #copy: string;
 
-  constructor(request: PrepareRequest, fields: KeyFields, digested: DigestedSource, key: string) {
+  /** @param lock of the key, held by the caller */
+  constructor(
+    request: PrepareRequest,
+    { fields, digested, key, lock }: {
+      readonly fields: KeyFields;
+      readonly digested: DigestedSource;
+      readonly key: string;
+      readonly lock: OwnedDescriptor;
+    },
+  ) {
     this.#request = request;
     this.#fields = fields;
     this.#digested = digested;
     this.#key = key;
+    this.#lock = lock;
     this.#work = path.join(request.cache.work, key);
     this.#converted = path.join(this.#work, "converted");
     this.#copy = path.join(this.#work, "copy");
@@ -98,7 +109,8 @@ export class Making {
       writeManifest(this.#copy, manifest);
       this.#keep(manifest);
     } catch (error) {
-      throw signal?.aborted ? signal.reason : cacheError(cache.path, error);
+      if (signal?.aborted) throw signal.reason;
+      throw cache.holds(this.#lock) ? cacheError(cache.path, error) : removedMeanwhile(cache);
     } finally {
       signal?.removeEventListener("abort", clean);
       clean();
@@ -108,6 +120,7 @@ export class Making {
   /** Puts what was made in place of what may be there. A copy that works gives way to no refusal. */
   #keep({ refused }: Manifest): void {
     const { cache, name } = this.#request, entry = cache.entry(this.#key);
+    if (!cache.holds(this.#lock)) throw removedMeanwhile(cache);
     if ("error" in fileIdentity(entry, "tell")) return renamePath(this.#copy, entry);
     if (refused !== undefined && isUsable(cache, this.#key)) {
       throw new NativeError(
@@ -118,8 +131,12 @@ export class Making {
     exchangePaths(this.#copy, entry);
   }
 
-  /** Removes the work. What cannot be removed yet, such as a file that is open elsewhere, the next sweep removes. */
+  /**
+   * Removes the work, unless it is another's by now. What cannot be removed yet, such as a file that is open elsewhere,
+   * the next sweep removes.
+   */
   #clean(): void {
+    if (!this.#request.cache.holds(this.#lock)) return;
     try {
       removeTree(this.#work);
     } catch (error) {

@@ -60,10 +60,10 @@ async function prepareWhole(request: PrepareRequest): Promise<Prepared> {
   const found = await wholeCopy(request, key);
   if (found !== undefined) return { copy: found, made: false };
   cache.make();
-  using _lock = await cache.lock(key, signal, () => progress.phase("wait"));
+  using lock = await cache.lock(key, signal, () => progress.phase("wait"));
   const madeMeanwhile = await wholeCopy(request, key);
   if (madeMeanwhile !== undefined) return { copy: madeMeanwhile, made: false };
-  await new Making(request, fields, digested, key).make();
+  await new Making(request, { fields, digested, key, lock }).make();
   return { copy: readCopy(cache, key)!, made: true };
 }
 
