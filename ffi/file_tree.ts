@@ -56,15 +56,33 @@ export function renamePath(from: string, to: string): void {
   if (posix().rename(cstring(from), cstring(to)) !== 0) throw new SystemFailure(`rename ${from} to ${to}`);
 }
 
-/** Exchanges two files or folders, in one step where the file system can. @throws {SystemFailure} */
-export function exchangePaths(one: string, other: string): void {
-  if (posix().renameat2(AT_FDCWD, cstring(one), AT_FDCWD, cstring(other), RENAME_EXCHANGE) === 0) return;
+/** What a file system says that cannot exchange names, or not those of folders in the lower layers of an overlay. */
+const NO_EXCHANGE: readonly number[] = [ERRNO.EINVAL, ERRNO.ENOSYS, ERRNO.EXDEV];
+
+/**
+ * Puts a folder in the place of another, in one step where the file system can. What was there is then at the first
+ * path, or gone.
+ *
+ * @throws {SystemFailure}
+ */
+export function replaceFolder(made: string, place: string): void {
+  if (posix().renameat2(AT_FDCWD, cstring(made), AT_FDCWD, cstring(place), RENAME_EXCHANGE) === 0) return;
   const error = errno();
-  if (error !== ERRNO.EINVAL) throw new SystemFailure(`exchange ${one} and ${other}`, error);
-  const aside = `${one}.aside`;
-  renamePath(one, aside);
-  renamePath(other, one);
-  renamePath(aside, other);
+  if (!NO_EXCHANGE.includes(error)) throw new SystemFailure(`exchange ${made} and ${place}`, error);
+  const aside = `${made}.aside`;
+  renamePath(made, aside);
+  moveOrRemove(place, made);
+  renamePath(aside, place);
+}
+
+/** Gives a folder another name, or removes it where it cannot have one: in the lower layers of an overlay. @throws {SystemFailure} */
+export function moveOrRemove(from: string, to: string): void {
+  try {
+    renamePath(from, to);
+  } catch (error) {
+    if (!(error instanceof SystemFailure) || error.errno !== ERRNO.EXDEV) throw error;
+    removeTree(from);
+  }
 }
 
 /** Lets nobody but the owner read a file, and nobody write to it. @throws {SystemFailure} */

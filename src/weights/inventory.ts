@@ -1,7 +1,7 @@
 import path from "node:path";
 import { fileIdentity } from "../../ffi/files.ts";
 import { namesIn } from "../../ffi/file_system.ts";
-import { removeTree, renamePath } from "../../ffi/file_tree.ts";
+import { moveOrRemove, removeTree } from "../../ffi/file_tree.ts";
 import { SystemFailure } from "../../ffi/system_failure.ts";
 import { SystemError } from "../errors.ts";
 import type { WeightsCache } from "./cache.ts";
@@ -116,7 +116,7 @@ export async function removeCopy(cache: WeightsCache, key: string, signal?: Abor
   if ("error" in fileIdentity(entry, "tell")) return 0;
   const byteLength = sizeOf(entry);
   removeTree(work);
-  renamePath(entry, work);
+  moveOrRemove(entry, work);
   removeTree(work);
   return byteLength;
 }

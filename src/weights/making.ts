@@ -1,5 +1,5 @@
 import path from "node:path";
-import { exchangePaths, makeDirectory, makeReadOnly, openToRead, removeTree, renamePath } from "../../ffi/file_tree.ts";
+import { makeDirectory, makeReadOnly, openToRead, removeTree, renamePath, replaceFolder } from "../../ffi/file_tree.ts";
 import { fileIdentity } from "../../ffi/files.ts";
 import { fileSystemSpace } from "../../ffi/file_system.ts";
 import { functionPointer } from "../../ffi/libc.ts";
@@ -128,7 +128,7 @@ export class Making {
         `Cannot make another copy of ${name}: ${refused}; the one that is there stays`,
       );
     }
-    exchangePaths(this.#copy, entry);
+    replaceFolder(this.#copy, entry);
   }
 
   /**

@@ -3,9 +3,11 @@ import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { afterEach, describe, it } from "node:test";
 import { WeightsCache } from "../../src/weights/cache.ts";
+import { refused } from "../memory/peers/peer.ts";
 import { nothingLeft } from "../support/left.ts";
 import { failure } from "../support/sessions.ts";
-import { prepareIn, scratchFolder, smallModel } from "./support.ts";
+import type { Step } from "./children/request.ts";
+import { inChild, overlaid, prepareIn, scratchFolder, smallModel } from "./support.ts";
 
 const KEY = "0".repeat(64);
 
@@ -48,6 +50,36 @@ describe("a cache that somebody removes", () => {
       assert.ok(readdirSync(theirs).includes("theirs"));
       rmSync(path.join(cache.work, key), { recursive: true });
       assert.ok((await prepareIn(cache.root, model)).made);
+    });
+  }
+});
+
+describe("a copy in the lower layer of an overlay, whose folder no one can rename", () => {
+  using probe = scratchFolder();
+  mkdirSync(probe.join("lower"));
+  mkdirSync(probe.join("upper"));
+  const skip = refused(overlaid(probe.join("lower"), probe.join("upper")));
+
+  const ways: Readonly<Record<string, (model: string, key: string) => Step>> = {
+    "is removed": (_, key) => ({ do: "remove", key }),
+    "is made anew": (model) => ({ do: "prepare", model, force: true }),
+  };
+  for (const [name, change] of Object.entries(ways)) {
+    it(`${name} all the same`, { skip }, async () => {
+      using folder = scratchFolder();
+      const { path: model } = smallModel(folder.path), cache = folder.join("cache"), upper = folder.join("upper");
+      mkdirSync(upper);
+      const { copy: { key } } = await prepareIn(cache, model), load: Step = { do: "load", model };
+      const steps = [load, change(model, key), load, { do: "files" }] as const;
+      const [before, changed, after, left] = await inChild(cache, steps, { through: overlaid(cache, upper) });
+      assert.deepEqual([before!.mode, changed!.error], ["prepacked", undefined], JSON.stringify(before));
+      assert.equal(after!.mode, name === "is removed" ? "off" : "prepacked", `${after!.reason}`);
+      assert.equal(after!.result, before!.result);
+      const lies = left!.files!.filter((file) => file.includes(key)).map((file) => path.dirname(file));
+      assert.deepEqual(
+        new Set(lies),
+        new Set(name === "is removed" ? [] : ["weights/entries", `weights/entries/${key}`]),
+      );
     });
   }
 });

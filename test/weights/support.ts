@@ -114,6 +114,13 @@ export function smallDisk(folder: string, size: string): string[] {
   return mounted('mount -t tmpfs -o "size=$2,mode=700" tmpfs "$1"', folder, size);
 }
 
+/** Where a folder is the upper layer of an overlay, over all that it has, as in a container whose image has it. */
+export function overlaid(folder: string, parent: string): string[] {
+  const mounts = 'mount -t tmpfs tmpfs "$2"; mkdir -m 700 "$2/upper" "$2/work"; ' +
+    'mount -t overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work,userxattr" overlay "$1"';
+  return mounted(mounts, folder, parent);
+}
+
 /** Where this file tells of the processor. */
 export function otherProcessor(cpuinfo: string): string[] {
   return mounted('mount --bind "$1" /proc/cpuinfo', cpuinfo);

@@ -8,8 +8,10 @@ export type Step =
     readonly do: "prepare";
     readonly model: string;
     readonly mode?: SharingMode;
+    readonly force?: boolean;
     readonly options?: { readonly extra?: Record<string, string> };
   }
+  | { readonly do: "remove"; readonly key: string }
   | { readonly do: "list" | "files" | "library" | "processor" };
 
 /** A child's command line. */

@@ -6,7 +6,7 @@ import process from "node:process";
 import { configure, InferenceSession, Tensor } from "../../../mod.ts";
 import { ort, startOrt } from "../../../src/ort/environment.ts";
 import { WeightsCache } from "../../../src/weights/cache.ts";
-import { inventory } from "../../../src/weights/inventory.ts";
+import { inventory, removeCopy } from "../../../src/weights/inventory.ts";
 import { platform } from "../../../src/weights/key.ts";
 import { processor } from "../../../src/weights/machine.ts";
 import { prepareIn } from "../support.ts";
@@ -44,10 +44,13 @@ async function answer(step: Step): Promise<Answer> {
       case "load":
         return await load(step);
       case "prepare": {
-        const { model, mode, options = {} } = step;
-        const { copy, made } = await prepareIn(WeightsCache.locate().root, model, mode, { options });
+        const { model, mode, options = {}, force = false } = step;
+        const { copy, made } = await prepareIn(WeightsCache.locate().root, model, mode, { options, force });
         return { made, key: copy.key, refused: copy.manifest.refused ?? "" };
       }
+      case "remove":
+        await removeCopy(WeightsCache.locate(), step.key);
+        return {};
       case "list":
         return await list();
       case "files":
