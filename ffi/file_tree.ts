@@ -26,6 +26,8 @@ const SIGNATURES = {
 const O_RDWR = 2, O_CREAT = 0o100, O_EXCL = 0o200, O_CLOEXEC = 0x80000;
 const O_NOFOLLOW = ffi.arch === "arm64" ? 0x8000 : 0x20000, AT_FDCWD = -100, RENAME_EXCHANGE = 2;
 const OWNER_DIRECTORY = 0o700, OWNER_FILE = 0o600, OWNER_READS = 0o400;
+/** How often a folder is emptied that others still write to. */
+const MAX_TRIES = 10;
 
 let symbols: Symbols<typeof SIGNATURES> | undefined;
 const posix = (): Symbols<typeof SIGNATURES> => symbols ??= ffi.open("libc.so.6", SIGNATURES);
@@ -95,16 +97,24 @@ export function touchPath(path: string): void {
   posix().utimensat(AT_FDCWD, cstring(path), null, 0);
 }
 
-/** Removes a file, or a folder with all that is in it, following no symlink. Harmless where there is none. @throws {SystemFailure} */
+/**
+ * Removes a file, or a folder with all that is in it, following no symlink. Harmless where there is none. What is put into
+ * a folder meanwhile goes too, unless there is no end of it.
+ *
+ * @throws {SystemFailure}
+ */
 export function removeTree(path: string): void {
   const found = fileIdentity(path, "tell");
   if ("error" in found) return;
   const isDirectory = found.kind === "directory";
-  if (isDirectory) { for (const name of namesIn(path)) removeTree(`${path}/${name}`); }
-  const removed = isDirectory ? posix().rmdir(cstring(path)) : posix().unlink(cstring(path));
-  if (removed === 0) return;
-  const error = errno();
-  if (error !== ERRNO.ENOENT) throw new SystemFailure(`remove ${path}`, error);
+  for (let tries = 1;; tries++) {
+    if (isDirectory) { for (const name of namesIn(path)) removeTree(`${path}/${name}`); }
+    const removed = isDirectory ? posix().rmdir(cstring(path)) : posix().unlink(cstring(path));
+    if (removed === 0) return;
+    const error = errno();
+    if (error === ERRNO.ENOENT) return;
+    if (error !== ERRNO.ENOTEMPTY || tries === MAX_TRIES) throw new SystemFailure(`remove ${path}`, error);
+  }
 }
 
 /**
