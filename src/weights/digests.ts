@@ -3,6 +3,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import path from "node:path";
 import { openToRead, removeTree, renamePath, touchPath, writeNewFile } from "../../ffi/file_tree.ts";
 import { type FileIdentity, fileIdentity, readText } from "../../ffi/files.ts";
+import { namesIn } from "../../ffi/file_system.ts";
 import { functionPointer } from "../../ffi/libc.ts";
 import { OwnedDescriptor } from "../../ffi/owned_descriptor.ts";
 import { OwnedMemory } from "../../ffi/owned_memory.ts";
@@ -15,6 +16,8 @@ const CHUNK = 8 << 20;
 /** Chunks that are read and hashed at once. */
 const LANES = 2;
 const DIGEST_BYTES = 32, DIGEST = /^[0-9a-f]{64}$/;
+/** The name of what a digest is written to, before it is put in place; and how old one is that nobody writes any more. */
+const DRAFT = /^[0-9a-f]{40}\.[0-9a-f]{16}$/, DRAFT_MS = 60_000;
 /** A file that was written to less than this ago may be written to again without another time of change. */
 const CLOCK_STEP_MS = 50;
 
@@ -68,6 +71,15 @@ function remember(cache: WeightsCache, { state, digest }: FileDigest): void {
     renamePath(draft, memo);
   } catch { // full or not to be written to: then it is read again by the next process
     removeTree(draft);
+  }
+}
+
+/** What a process that was killed has left of what it noted. A draft lives for a moment. */
+export function sweepDrafts(cache: WeightsCache, now: number = Date.now()): void {
+  for (const name of namesIn(cache.digests)) {
+    if (!DRAFT.test(name)) continue;
+    const draft = path.join(cache.digests, name), found = fileIdentity(draft, "tell");
+    if (!("error" in found) && now - found.changedAt > DRAFT_MS) removeTree(draft);
   }
 }
 

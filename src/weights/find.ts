@@ -4,7 +4,7 @@ import type { NativeSessionOptions } from "../ort/session_options.ts";
 import type { WeightsCache } from "./cache.ts";
 import { difference, keyFields, keyOf, type Platform, platform, type SharingMode } from "./key.ts";
 import { checkFiles, type Copy, readCopy, usedPath } from "./manifest.ts";
-import { digestSource, isDigested, type SourceContent } from "./source.ts";
+import { digestSource, knownContent, type SourceContent } from "./source.ts";
 
 /** What a load looks for. */
 export interface Wanted {
@@ -58,7 +58,7 @@ export function whyNotSought(
 ): string | undefined {
   const keys = cache.keys();
   if (keys.length === 0) return NOTHING;
-  if (isDigested(source, { cache })) return undefined;
+  if ("path" in source && knownContent(source.path, cache) !== undefined) return undefined;
   return readableCopies(cache).some(({ manifest }) => manifest.source.byteLength === byteLength) ? undefined : NOTHING;
 }
 

@@ -5,6 +5,7 @@ import { moveOrRemove, removeTree } from "../../ffi/file_tree.ts";
 import { SystemFailure } from "../../ffi/system_failure.ts";
 import { SystemError } from "../errors.ts";
 import type { WeightsCache } from "./cache.ts";
+import { sweepDrafts } from "./digests.ts";
 import { difference, type Platform } from "./key.ts";
 import { checkFiles, type Copy, MODEL, readCopy, usedPath } from "./manifest.ts";
 import { copyOptions, withSession } from "./session.ts";
@@ -36,9 +37,8 @@ export interface CollectOptions {
   readonly maxBytes: number;
 }
 
-const DAY_MS = 86_400_000;
 /** What is known of a file goes when nobody has asked for this long; it is then found out again. */
-const FORGET_MS = 30 * DAY_MS;
+const FORGET_MS = 30 * 86_400_000;
 
 /** Bytes of what lies in a folder; of what is none, or is gone, there are none. */
 function sizeOf(directory: string): number {
@@ -138,9 +138,10 @@ export async function collect(cache: WeightsCache, { maxAgeMs, maxBytes }: Colle
 }
 
 function forgetDigests(cache: WeightsCache, now: number): void {
-  for (const name of cache.exists() ? namesIn(cache.digests) : []) {
+  if (!cache.exists()) return;
+  sweepDrafts(cache, now);
+  for (const name of namesIn(cache.digests)) {
     const memo = path.join(cache.digests, name), found = fileIdentity(memo, "tell");
-    const isDraft = name.includes(".");
-    if (!("error" in found) && now - found.changedAt > (isDraft ? DAY_MS : FORGET_MS)) removeTree(memo);
+    if (!("error" in found) && now - found.changedAt > FORGET_MS) removeTree(memo);
   }
 }

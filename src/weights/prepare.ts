@@ -1,6 +1,7 @@
 import { NativeError, SystemError } from "../errors.ts";
 import { unlessAborted } from "../ort/unless_aborted.ts";
 import { cacheError, type WeightsCache } from "./cache.ts";
+import { sweepDrafts } from "./digests.ts";
 import { formatBytes } from "./format_bytes.ts";
 import { keyFields, keyOf, platform, whyNotShareable } from "./key.ts";
 import { Making, MIN_SHARED_BYTES, type PrepareRequest } from "./making.ts";
@@ -45,6 +46,7 @@ function makeIfPossible(cache: WeightsCache): void {
   try {
     cache.make();
     cache.sweep();
+    sweepDrafts(cache);
   } catch (error) {
     if (!cache.exists()) throw error;
   }

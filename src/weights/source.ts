@@ -3,6 +3,7 @@ import { fileIdentity, OpenFile } from "../../ffi/files.ts";
 import { NativeError, SystemError } from "../errors.ts";
 import { locationsIn, type Readable } from "../ort/model_scan.ts";
 import type { LoadSource } from "../ort/native_load.ts";
+import type { WeightsCache } from "./cache.ts";
 import { digestOf, digestOfBytes, type DigestOptions, knownDigest } from "./digests.ts";
 
 /** What is in a model, its external data included. */
@@ -86,17 +87,24 @@ export async function digestSource(source: LoadSource, options: DigestOptions): 
     states.set(file, state);
     digests.push([location, digest]);
   }
-  const [[, model], ...external] = digests as [[string, string], ...[string, string][]];
-  return { content: { model, external: external.sort(([a], [b]) => a < b ? -1 : 1) }, states };
+  return { content: contentOf(digests), states };
 }
 
-/** Whether a model's content is known without reading more of it than its structure. */
-export function isDigested(source: LoadSource, { cache }: Pick<DigestOptions, "cache">): boolean {
-  if ("bytes" in source) return false;
-  return filesOf(source.path).every(([, file]) => {
-    const found = fileIdentity(file);
-    return !("error" in found) && knownDigest(cache, found.state) !== undefined;
-  });
+/** What is in a model's files, where that is known without reading more of them than the model's structure. */
+export function knownContent(path: string, cache: WeightsCache): SourceContent | undefined {
+  const digests: [string, string][] = [];
+  for (const [location, file] of filesOf(path)) {
+    const found = fileIdentity(file), digest = "error" in found ? undefined : knownDigest(cache, found.state);
+    if (digest === undefined) return undefined;
+    digests.push([location, digest]);
+  }
+  return contentOf(digests);
+}
+
+/** Of the digests of a model's files, its own the first. */
+function contentOf(digests: readonly [string, string][]): SourceContent {
+  const [[, model], ...external] = digests as [[string, string], ...[string, string][]];
+  return { model, external: external.sort(([a], [b]) => a < b ? -1 : 1) };
 }
 
 /** @throws {SystemError} MODEL_CHANGED when one of the files is not in the state any more that it was digested in */

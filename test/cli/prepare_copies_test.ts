@@ -172,6 +172,17 @@ describe("coload prepare", () => {
       assert.equal((await prepare("--remove", twin)).code, 0);
     });
 
+    it("tells models apart whose files are the same and whose external data is not", SLOW, async () => {
+      const [one, other] = ["one", "other"].map((name) => {
+        mkdirSync(folder.join(name));
+        return smallModel(folder.join(name), { external: true });
+      });
+      writeFileSync(other!.dataPath!, readFileSync(other!.dataPath!).fill(0, 0, 4096));
+      for (const { path } of [one!, other!]) copies.push((await prepareIn(cache, path)).copy);
+      assert.equal((await prepare("--remove", other!.path)).code, 0);
+      assert.deepEqual(keys().toSorted(), copies.slice(0, 3).map(({ key }) => key).toSorted());
+    });
+
     it("removes what is damaged by its key", async () => {
       writeFileSync(path.join(copies[0]!.directory, "manifest.json"), "");
       assert.equal((await prepare("--remove", copies[0]!.key)).code, 0);

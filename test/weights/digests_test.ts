@@ -23,7 +23,7 @@ import { fileIdentity } from "../../ffi/files.ts";
 import { startOrt } from "../../src/ort/environment.ts";
 import { WeightsCache } from "../../src/weights/cache.ts";
 import { digestOf, digestOfBytes, type DigestOptions, knownDigest } from "../../src/weights/digests.ts";
-import { checkUnchanged, digestSource, isDigested } from "../../src/weights/source.ts";
+import { checkUnchanged, digestSource, knownContent } from "../../src/weights/source.ts";
 import { nothingLeft } from "../support/left.ts";
 import { failure } from "../support/sessions.ts";
 import { inChild, type ScratchFolder, scratchFolder, smallModel } from "./support.ts";
@@ -204,16 +204,16 @@ describe("what is remembered of a file", () => {
 describe("what is in a model", () => {
   it("is in its external data too, each by its name, and known when all of it is", async () => {
     const { path: source, dataPath } = smallModel(folder.path, { name: `${path.basename(file)}.onnx`, external: true });
-    assert.ok(!isDigested({ path: source }, { cache }));
+    assert.equal(knownContent(source, cache), undefined);
     const digested = await digestSource({ path: source }, { cache });
     assert.deepEqual(digested.content, {
       model: await digestOfBytes(readFileSync(source), undefined),
       external: [[path.basename(dataPath!), await digestOfBytes(readFileSync(dataPath!), undefined)]],
     });
-    assert.ok(isDigested({ path: source }, { cache }));
+    assert.deepEqual(knownContent(source, cache), digested.content);
     checkUnchanged(digested);
     utimesSync(dataPath!, 1, 1);
-    assert.ok(!isDigested({ path: source }, { cache }));
+    assert.equal(knownContent(source, cache), undefined);
     assert.throws(
       () => checkUnchanged(digested),
       failure("SystemError", "MODEL_CHANGED", /it was written to meanwhile/),

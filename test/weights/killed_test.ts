@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync, statSync } from "node:fs";
+import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
 import { describe, it } from "node:test";
 import { collect } from "../../src/weights/inventory.ts";
 import { WeightsCache } from "../../src/weights/cache.ts";
+import { sweepDrafts } from "../../src/weights/digests.ts";
 import { startScript } from "../cli/spawn.ts";
 import { runChild } from "../support/child.ts";
 import { Peer, Peers, type RuntimeName, RUNTIMES } from "./children/processes_peers.ts";
@@ -86,6 +87,18 @@ describe("a process that is killed while it prepares a model", () => {
     await killIn("pack", cache, model, "deno", true);
     await prepareIn(cache, model);
     assert.deepEqual(stateOf(cache).work, []);
+  });
+
+  it("leaves what the next one removes also of what it noted, once nobody can be writing it", SLOW, async () => {
+    using folder = scratchFolder();
+    const { model, cache } = setUp(folder), { digests } = WeightsCache.locate(cache);
+    await prepareIn(cache, model);
+    const [draft, stray] = [`${"a".repeat(40)}.${"b".repeat(16)}`, "notes.txt"];
+    for (const name of [draft, stray]) writeFileSync(path.join(digests, name), "");
+    await prepareIn(cache, model);
+    assert.ok(readdirSync(digests).includes(draft!));
+    sweepDrafts(WeightsCache.locate(cache), Date.now() + 61_000);
+    assert.deepEqual([draft, stray].map((name) => readdirSync(digests).includes(name!)), [false, true]);
   });
 
   for (const runtime of RUNTIMES) {

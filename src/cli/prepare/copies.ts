@@ -1,10 +1,11 @@
 import { resolve } from "node:path";
-import { fileIdentity, realPath } from "../../../ffi/files.ts";
+import { realPath } from "../../../ffi/files.ts";
+import { NativeError } from "../../errors.ts";
 import { startOrt } from "../../ort/environment.ts";
 import { WeightsCache } from "../../weights/cache.ts";
-import { knownDigest } from "../../weights/digests.ts";
 import { collect, type Entry, inventory, removeCopy, verifyCopy } from "../../weights/inventory.ts";
 import { platform } from "../../weights/key.ts";
+import { knownContent } from "../../weights/source.ts";
 import { Interrupts } from "../interrupts.ts";
 import { formatBytes } from "../../weights/format_bytes.ts";
 import { ago } from "./units.ts";
@@ -64,6 +65,17 @@ export async function listCopies({ dir, json }: Options): Promise<void> {
   console.log(`${entries.length} in ${cache.entries}, ${formatBytes(bytes)}`);
 }
 
+/** What is known to be in a model, external data included, as a text to compare; `undefined` for what is none. */
+function contentOf(path: string, cache: WeightsCache): string | undefined {
+  try {
+    const content = knownContent(path, cache);
+    return content && JSON.stringify(content);
+  } catch (error) {
+    if (error instanceof NativeError) return undefined;
+    throw error;
+  }
+}
+
 /** The entries that names stand for: models, or keys, or the start of one. */
 function select(
   cache: WeightsCache,
@@ -72,11 +84,10 @@ function select(
 ): { readonly found: readonly Entry[]; readonly unknown: readonly string[] } {
   const found = new Set<Entry>(), unknown: string[] = [];
   for (const name of names) {
-    const path = realPath(name) ?? resolve(name), identity = fileIdentity(path);
-    const digest = "error" in identity ? undefined : knownDigest(cache, identity.state);
+    const path = realPath(name) ?? resolve(name), content = contentOf(path, cache);
     const matches = entries.filter(({ key, copy }) => {
       const { source, fields } = copy?.manifest ?? {};
-      return source?.name === path || (digest !== undefined && fields?.source.model === digest) ||
+      return source?.name === path || (content !== undefined && JSON.stringify(fields?.source) === content) ||
         (name.length >= 4 && key.startsWith(name));
     });
     if (matches.length === 0) unknown.push(name);
