@@ -22,10 +22,13 @@ export class ServingFolder extends TemporaryFolder {
   readonly socket: string = this.join("run", "coload", "worker.sock");
   readonly env: Readonly<Record<string, string>>;
 
-  constructor() {
+  /** @param cache the user's cache, where it is not to be the one of this process */
+  constructor(cache?: string) {
     super();
     mkdirSync(this.join("run"));
-    this.env = { ...process.env as Record<string, string>, XDG_RUNTIME_DIR: this.join("run") };
+    const { DENO_DIR = `${process.env.HOME}/.cache/deno`, ...env } = process.env as Record<string, string>;
+    const caches = cache === undefined ? {} : { XDG_CACHE_HOME: cache };
+    this.env = { ...env, DENO_DIR, ...caches, XDG_RUNTIME_DIR: this.join("run") };
   }
 
   /** Writes a model, and returns its path. */

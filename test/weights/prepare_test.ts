@@ -4,12 +4,14 @@ import { afterEach, describe, it } from "node:test";
 import { TemporaryFolder } from "../cli/temporary_folder.ts";
 import { liveHandles } from "../../src/handle.ts";
 import { until } from "../registry/fixtures.ts";
+import { WeightsCache } from "../../src/weights/cache.ts";
+import { type CopyFile, readCopy } from "../../src/weights/manifest.ts";
 import { heavy, random, write } from "../session/children/sharing_models.ts";
 import { nothingLeft } from "../support/left.ts";
 import { writeWeights } from "../support/models.ts";
-import { node, value } from "../support/models/proto.ts";
+import { floats, node, value } from "../support/models/proto.ts";
 import { failure } from "../support/sessions.ts";
-import { prepareIn } from "./support.ts";
+import { inChild, prepareIn } from "./support.ts";
 
 const PREPACKED = ["digest", "reference", "convert", "pack", "verify"], reason = new Error("enough");
 
@@ -49,6 +51,26 @@ describe("preparing a model", () => {
     assert.ok(second.copy.manifest.madeAt > first.copy.manifest.madeAt);
     assert.deepEqual([inCache(folder, "entries"), inCache(folder, "work")], [[first.copy.key], []]);
   });
+
+  for (const mode of ["prepacked", "mapped"] as const) {
+    it(`as ${mode} makes the same bytes in each process, so that files of two copies go together`, async () => {
+      using folder = new TemporaryFolder();
+      const metadataProps = Array.from({ length: 40 }, (_, i) => ({ key: `key ${i * 7919}`, value: `${i}` }));
+      const initializers = Array.from(
+        { length: 12 },
+        (_, i) => floats(`W${i}`, [128, 128], new Float32Array(1 << 14).fill((i + 1) / 1000)),
+      );
+      const nodes = initializers.map(({ name }, i) => node("MatMul", [i === 0 ? "v" : `v${i}`, name!], [`v${i + 1}`]));
+      const parts = { inputs: [value("v", "float32", [2, 128])], outputs: [value("v12", "float32", [2, 128])], nodes };
+      const bytes = heavy(parts, { initializers, header: { producerName: "tests", metadataProps } });
+      const model = write(folder.join("model.onnx"), bytes), cache = folder.join("cache"), all: CopyFile[][] = [];
+      for (let i = 0; i < 3; i++) {
+        const [{ key } = {}] = await inChild(cache, [{ do: "prepare", model, mode, force: true }]);
+        all.push([...readCopy(WeightsCache.locate(cache), key!)!.manifest.files]);
+      }
+      assert.deepEqual(all, [all[0], all[0], all[0]]);
+    });
+  }
 
   it("that many want at once makes one copy", async () => {
     using folder = new TemporaryFolder();
