@@ -26,9 +26,9 @@ export class ServingFolder extends TemporaryFolder {
   constructor(cache?: string) {
     super();
     mkdirSync(this.join("run"));
-    const { DENO_DIR = `${process.env.HOME}/.cache/deno`, ...env } = process.env as Record<string, string>;
-    const caches = cache === undefined ? {} : { XDG_CACHE_HOME: cache };
-    this.env = { ...env, DENO_DIR, ...caches, XDG_RUNTIME_DIR: this.join("run") };
+    const env = process.env as Record<string, string>, { DENO_DIR = `${env.HOME}/.cache/deno` } = env;
+    const caches = cache === undefined ? {} : { XDG_CACHE_HOME: cache, DENO_DIR };
+    this.env = { ...env, ...caches, XDG_RUNTIME_DIR: this.join("run") };
   }
 
   /** Writes a model, and returns its path. */
