@@ -15,9 +15,10 @@ const LOOK_MS = 0.05, LOOKS_PER_CLOCK = 128;
 const SLEEP_MS = 100;
 /** Runs of a model that takes longer than this, in ms, leave one executor to the other models. */
 const LONG_RUN_MS = 20;
-
 /** An executor goes on being the one that looks for requests during runs that take no longer than this, in ms. */
 const SHORT_RUN_MS = 0.05;
+/** About what it takes until another executor is awake, in ms. */
+const WAKE_MS = 0.1;
 
 const NOWHERE: AddressWords = { low: 0, high: 0 };
 
@@ -79,13 +80,15 @@ export class Dispatcher {
     }
     this.#intake.answerRefused();
     if (this.#intake.calledOthers) this.#wakeOthers(this.#executors);
-    else if (work !== undefined && this.#isMore()) this.#wakeOthers(1);
+    else if (work !== undefined && this.#isMoreThan(work)) this.#wakeOthers(1);
     return work;
   }
 
-  /** Whether there is something for others: who came while this executor still looked, and looks no more, woke nobody. */
-  #isMore(): boolean {
-    return this.#board.queues.waiting > 0 || (!this.#isLooking && this.#intake.isCalled);
+  /** Whether there is something for others: more than is done before one of them is awake. */
+  #isMoreThan({ model }: Work): boolean {
+    const { waiting } = this.#board.queues;
+    if (this.#isLooking) return waiting * this.#models[model]!.runMs > WAKE_MS;
+    return waiting > 0 || this.#intake.isCalled; // who came while this executor still looked woke nobody
   }
 
   /** Ends the run before, where none follows at once. */
