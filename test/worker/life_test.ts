@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { copyFileSync, existsSync, renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterEach, describe, it } from "node:test";
 import { ModelClient } from "../../src/client/mod.ts";
 import { models as registry } from "../../src/registry/model_registry.ts";
@@ -7,7 +8,7 @@ import { InferenceSession } from "../../src/session/inference_session.ts";
 import { Tensor } from "../../src/tensor/tensor.ts";
 import { ModelWorker } from "../../src/worker/mod.ts";
 import { nothingLeft } from "../support/left.ts";
-import { add, identity, slow } from "../support/models.ts";
+import { add, identity, slow, writeWeights } from "../support/models.ts";
 import { failure, floats, slowFeeds } from "../support/sessions.ts";
 import { modelOf, Place, serve, SILERO, until } from "./support.ts";
 
@@ -35,6 +36,24 @@ describe("a worker's life", () => {
     assert.equal(existsSync(place.socket), false);
     assert.equal(existsSync(`${place.socket}.lock`), false);
     assert.equal(registry.list().filter(({ referenceCount }) => referenceCount > 0).length, 0);
+  });
+
+  it("begins though a request that never ends was there before its models", async () => {
+    using place = new Place();
+    const { path } = writeWeights({ path: join(place.folder, "large.onnx"), byteLength: 1e8 }); // takes its time
+    const models = { slow: place.file("slow.onnx", slow()), large: path };
+    const serving = ModelWorker.serve({ models, socket: place.socket, executors: 1 }), stop = new AbortController();
+    await using client = await ModelClient.connect(place.socket, {
+      retry: { attempts: 1000, minDelayMs: 1, maxDelayMs: 1 },
+    });
+    const endless = client.infer("slow", slowFeeds(10_000_000), {
+      signal: stop.signal,
+    });
+    await using worker = await serving;
+    assert.equal(modelOf(worker, "large").state, "ready");
+    await until(worker, ({ state }) => state === "busy");
+    stop.abort();
+    await assert.rejects(endless, { name: "AbortError" });
   });
 
   it("does not begin with a model that cannot be loaded, and leaves nothing", async () => {

@@ -226,6 +226,12 @@ export class Dispatcher {
     return this.bell !== bell && page[PAGE.near] !== 1 + currentCpu();
   }
 
+  /** Sleeps until the worker rings, whether requests wait or not. */
+  rest(control: number): void {
+    const { bell } = this;
+    if (this.#board.control === control) waitForWord(this.#doorbell, bell >>> 0, SLEEP_MS);
+  }
+
   /** Counted where clients cannot write, and told on their page as it is in the end. */
   #noteAsleep(change: 1 | -1): void {
     this.#board.noteAsleep(change);

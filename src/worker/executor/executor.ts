@@ -27,6 +27,8 @@ export class Executor {
   readonly #dispatcher: Dispatcher;
   readonly #tell: (message: FromExecutor) => void;
   #control = -1;
+  /** A request that came before all models were loaded would keep this thread from loading them, however long it runs. */
+  #isOpen = false;
 
   constructor(start: Start, tell: (message: FromExecutor) => void) {
     const { index, executors, page } = start, board = new Board(start.board), models = this.#models;
@@ -41,7 +43,8 @@ export class Executor {
 
   /** Does what the worker says. */
   async receive(message: Exclude<ToExecutor, Start>): Promise<void> {
-    if (message.kind === "settings") this.#intake.set(message.model, message.settings);
+    if (message.kind === "open") this.#isOpen = true;
+    else if (message.kind === "settings") this.#intake.set(message.model, message.settings);
     else if (message.kind === "load") await this.#load(message);
     else if (message.kind === "unload") this.#unload(message);
     else if (message.kind === "proven") this.#prove(message);
@@ -87,6 +90,10 @@ export class Executor {
   turn(mayWait: boolean): void {
     const { control } = this.#board, until = monotonicMs() + TURN_MS;
     if (control !== this.#control) this.#forgetGone(control);
+    if (!this.#isOpen) {
+      if (mayWait) this.#dispatcher.rest(control);
+      return;
+    }
     let mayLook = false, works = 0;
     do {
       const { bell } = this.#dispatcher, work = this.#dispatcher.next();

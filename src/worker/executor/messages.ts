@@ -37,6 +37,8 @@ export type ToExecutor =
   }
   /** Which models there are, loaded or not. */
   | { readonly kind: "settings"; readonly model: number; readonly settings: ModelSettings }
+  /** Takes requests from here on: all models are loaded, or will not be. */
+  | { readonly kind: "open" }
   /** Runs a model from here on, which the process has loaded: instead of the one that it had under this number. */
   | {
     readonly kind: "load";
