@@ -71,8 +71,9 @@ export function replaceFolder(made: string, place: string): void {
   if (posix().renameat2(AT_FDCWD, cstring(made), AT_FDCWD, cstring(place), RENAME_EXCHANGE) === 0) return;
   const error = errno();
   if (!NO_EXCHANGE.includes(error)) throw new SystemFailure(`exchange ${made} and ${place}`, error);
-  const aside = `${made}.aside`;
-  renamePath(made, aside);
+  const aside = `${place}.aside`;
+  removeTree(aside); // of who was killed here
+  renamePath(made, aside); // which fails on another file system, while all is there
   moveOrRemove(place, made);
   renamePath(aside, place);
 }

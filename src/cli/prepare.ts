@@ -55,7 +55,8 @@ export function prepareCommand(onEnd: (exitCode: number) => void): Command {
     .description(
       "Convert models once for this machine, so that all processes that load them share one physical copy of their " +
         "weights. Each copy is verified: loaded, run, and compared with the model. Programs find a prepacked one by " +
-        "themselves, a mapped one when they ask for it. The exit code is 1 if a model's weights cannot be shared, or a copy is damaged.",
+        "themselves, a mapped one when they ask for it. The exit code is 1 if a model's weights cannot be shared, or a " +
+        "copy is damaged.",
     )
     .argument("[models...]", "paths of .onnx files; for --verify and --remove also keys of copies, or the start of one")
     .addOption(

@@ -18,6 +18,8 @@ import { idleMaker } from "./maker.ts";
 const LOOK_MS = 50;
 /** How long it waits for a thread that ended, in a process that may still tidy up after it. */
 const PATIENCE_MS = 5000;
+/** How often the lock is opened whose file is another one by then. */
+const LOCK_TRIES = 100;
 /** Permission bits by which others could write. */
 const OTHERS_WRITE = 0o022;
 const KEY = /^[0-9a-f]{64}$/;
@@ -124,7 +126,7 @@ export class WeightsCache {
 
   /** The lock of a key, held until it is disposed of or this thread ends; `undefined` when another has it. */
   tryLock(key: string): OwnedDescriptor | undefined {
-    for (;;) {
+    for (let tries = 0; tries < LOCK_TRIES; tries++) {
       const lock = new OwnedDescriptor(openOwnFile(this.#lockFile));
       let isOurs = false;
       try {
@@ -135,6 +137,7 @@ export class WeightsCache {
         if (!isOurs) lock[Symbol.dispose]();
       }
     }
+    throw unusable(this.path, "its lock is another file each time");
   }
 
   /** Whether a lock is still the cache's: somebody may remove all of it, and others then work in a new one. */
@@ -187,8 +190,8 @@ export class WeightsCache {
 }
 
 /** Others have removed the cache while something was made in it. */
-export function removedMeanwhile({ path }: WeightsCache): SystemError {
-  return unusable(path, "it was removed while something was made in it");
+export function removedMeanwhile({ path }: WeightsCache, cause?: unknown): SystemError {
+  return unusable(path, "it was removed while something was made in it", cause);
 }
 
 /** A failed call on the cache as what a user can act on. */

@@ -110,17 +110,23 @@ export class Making {
       this.#keep(manifest);
     } catch (error) {
       if (signal?.aborted) throw signal.reason;
-      throw cache.holds(this.#lock) ? cacheError(cache.path, error) : removedMeanwhile(cache);
+      throw cache.holds(this.#lock) ? cacheError(cache.path, error) : removedMeanwhile(cache, error);
     } finally {
       signal?.removeEventListener("abort", clean);
       clean();
     }
   }
 
+  /** What is there now may be another's, who works in a new cache. @throws {SystemError} CACHE_UNUSABLE */
+  #checkOurs(): void {
+    const { cache } = this.#request;
+    if (!cache.holds(this.#lock)) throw removedMeanwhile(cache);
+  }
+
   /** Puts what was made in place of what may be there. A copy that works gives way to no refusal. */
   #keep({ refused }: Manifest): void {
     const { cache, name } = this.#request, entry = cache.entry(this.#key);
-    if (!cache.holds(this.#lock)) throw removedMeanwhile(cache);
+    this.#checkOurs();
     if ("error" in fileIdentity(entry, "tell")) return renamePath(this.#copy, entry);
     if (refused !== undefined && isUsable(cache, this.#key)) {
       throw new NativeError(
@@ -192,6 +198,7 @@ export class Making {
       progress.phase("pack", () => writtenBytes(this.#copy));
       sharedBytes = await pack(this.#converted, options, this.#copy, signal);
       this.#checkWritten();
+      this.#checkOurs();
       removeTree(this.#converted);
     }
     if (sharedBytes < MIN_SHARED_BYTES) {
@@ -246,6 +253,7 @@ export class Making {
       this.#checkWritten(error);
       throw error;
     }
+    this.#checkOurs();
     removeTree(this.#copy);
     makeDirectory(this.#copy);
     return {

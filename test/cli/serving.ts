@@ -1,5 +1,6 @@
 import type { ChildProcess } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import process from "node:process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
@@ -26,7 +27,8 @@ export class ServingFolder extends TemporaryFolder {
   constructor(cache?: string) {
     super();
     mkdirSync(this.join("run"));
-    const env = process.env as Record<string, string>, { DENO_DIR = `${env.HOME}/.cache/deno` } = env;
+    const env = process.env as Record<string, string>, { HOME, XDG_CACHE_HOME = join(HOME ?? "/", ".cache") } = env;
+    const { DENO_DIR = join(XDG_CACHE_HOME, "deno") } = env;
     const caches = cache === undefined ? {} : { XDG_CACHE_HOME: cache, DENO_DIR };
     this.env = { ...env, ...caches, XDG_RUNTIME_DIR: this.join("run") };
   }

@@ -35,6 +35,7 @@ describe("a client over HTTPS", () => {
         response.writeHead(found.statusCode!, found.headers);
         found.pipe(response);
       });
+      behind.on("error", () => response.destroy());
       request.pipe(behind);
     });
     await new Promise<void>((resolve) => proxy.listen(0, "127.0.0.1", resolve));

@@ -7,5 +7,6 @@ import { readFileSync } from "node:fs";
  * @param pid this process, otherwise
  */
 export function writtenBytes(pid: number | "self" = "self"): number {
-  return 1024 * Number(/^Pss_Dirty:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, "utf8"))![1]);
+  const all = readFileSync(`/proc/${pid}/smaps_rollup`, "utf8").matchAll(/^Pss_(?:Anon|Shmem):\s+(\d+) kB$/gm);
+  return 1024 * [...all].reduce((sum, [, kB]) => sum + Number(kB), 0);
 }

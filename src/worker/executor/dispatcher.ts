@@ -53,6 +53,8 @@ export class Dispatcher {
   #running: number | undefined;
   #wakeIn = SLEEP_MS;
   #isLooking = false;
+  /** Since when requests have waited while this executor looked, in ms. */
+  #waitingSince = Infinity;
   /** What the clock said some microseconds ago; 0 where that is longer. */
   now = 0;
 
@@ -84,11 +86,13 @@ export class Dispatcher {
     return work;
   }
 
-  /** Whether there is something for others: more than is done before one of them is awake. */
-  #isMoreThan({ model }: Work): boolean {
-    const { waiting } = this.#board.queues;
-    if (this.#isLooking) return waiting * this.#models[model]!.runMs > WAKE_MS;
-    return waiting > 0 || this.#intake.isCalled; // who came while this executor still looked woke nobody
+  /** Whether there is something for others: what is there still when one of them could have been woken for it. */
+  #isMoreThan({ takenAt }: Work): boolean {
+    const isWaiting = this.#board.queues.waiting > 0;
+    if (!this.#isLooking) return isWaiting || this.#intake.isCalled; // who came while it still looked woke nobody
+    if (!isWaiting) this.#waitingSince = Infinity;
+    else if (this.#waitingSince === Infinity) this.#waitingSince = takenAt;
+    return takenAt - this.#waitingSince > WAKE_MS;
   }
 
   /** Ends the run before, where none follows at once. */
@@ -194,7 +198,7 @@ export class Dispatcher {
   #begin(model: number, entries: readonly Entry[], takenAt: number): Work {
     this.#running = model;
     const served = this.#models[model];
-    if (served === undefined || served.runMs > SHORT_RUN_MS) this.lookAway();
+    if (served === undefined || served.runMs === 0 || served.runMs > SHORT_RUN_MS) this.lookAway(); // 0: not known yet
     this.#board.runs.begin(this.#index, model, served?.runOptionsAddress ?? NOWHERE, entries);
     return { model, entries, takenAt };
   }
@@ -212,6 +216,7 @@ export class Dispatcher {
    */
   wait(control: number, bell: number, mayLook: boolean): boolean {
     const { page } = this.#intake, cpu = currentCpu();
+    this.#waitingSince = Infinity;
     if (page[PAGE.cpu] !== cpu) page[PAGE.cpu] = cpu; // a line that clients read, and that stays theirs where it can
     const isInTheWay = page[PAGE.near] === 1 + cpu;
     if (isInTheWay) page[PAGE.near] = 0;

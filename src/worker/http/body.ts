@@ -32,6 +32,11 @@ export class Bodies {
     this.#held += bytes;
   }
 
+  /** Takes up bytes that are there already. */
+  note(bytes: number): void {
+    this.#held += bytes;
+  }
+
   give(bytes: number): void {
     this.#held -= bytes;
   }
@@ -147,6 +152,12 @@ export class Body implements Disposable {
   /** Notes that the request takes so many more bytes. @throws {OipError} 503 where there are no more */
   hold(bytes: number): void {
     this.#bodies.take(bytes);
+    this.#held += bytes;
+  }
+
+  /** Notes that its answer takes so many: for that nobody is refused who ran, but who comes next. */
+  holdAnswer(bytes: number): void {
+    this.#bodies.note(bytes);
     this.#held += bytes;
   }
 

@@ -12,6 +12,8 @@ export interface Call {
   body(): Promise<Uint8Array<ArrayBuffer>>;
   /** Notes that it takes so many more bytes until it is answered. @throws {OipError} 503 where there are no more */
   hold(bytes: number): void;
+  /** Notes the same of its answer, which is made: others are refused for it, and not this request, which ran. */
+  holdAnswer(bytes: number): void;
   /** Whether it comes from a process of this machine and user. */
   isOfThisUser(): boolean;
 }

@@ -16,8 +16,8 @@ import { served } from "./region_calls.ts";
 
 /** From so many bytes on, inputs are put where executors take them without another copy. */
 const SHARED_FROM = 1 << 16;
-/** Of an output that is answered as JSON, and how many times as many its text takes at most, as a rule. */
-const MOST_JSON_BYTES: number = 16 << 20, JSON_TIMES = 5;
+/** Of an output that is answered as JSON, which takes several times as many. */
+const MOST_JSON_BYTES: number = 16 << 20;
 
 /** Where the inputs of one inference come from, and its outputs go. What it makes for that, it owns. */
 export class CallMemory implements Disposable {
@@ -56,16 +56,13 @@ export class CallMemory implements Disposable {
     return decodeBinaryData(described, bytes);
   }
 
-  /** Brings an output to where it is wanted. @throws {OipError} 400 for one that does not fit; 503 as for an input */
+  /** Brings an output to where it is wanted. @throws {OipError} 400 for one that does not fit */
   place({ name, isBinary, part }: InferOutput, tensor: Tensor): InferResponseOutput {
     const { dtype, byteLength } = tensor, shape = shapeOf(tensor);
     if (part !== undefined) {
       return { name, dtype, shape, tensor: undefined, isBinary, part: this.#write(name, tensor, part) };
     }
-    if (isBinary || byteLength <= MOST_JSON_BYTES) {
-      this.#call.hold(isBinary ? byteLength : JSON_TIMES * byteLength);
-      return { name, dtype, shape, tensor, isBinary, part };
-    }
+    if (isBinary || byteLength <= MOST_JSON_BYTES) return { name, dtype, shape, tensor, isBinary, part };
     const message = `Output "${name}" has ${byteLength} bytes, and may have ${MOST_JSON_BYTES} as JSON`;
     throw new OipError(400, `${message}: ask for binary data, binary_data`);
   }

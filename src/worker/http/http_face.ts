@@ -20,7 +20,7 @@ const HEADERS_MS = 10_000, REQUEST_MS = 120_000, CHECK_MS = 1000;
 const KEEP_ALIVE_MS = 60_000;
 /** How often to look whether all is answered, in ms, and for how long. */
 const CLOSE_LOOK_MS = 5, MOST_CLOSE_MS = 10_000;
-/** Connections at once, and bytes of all requests that are not answered. */
+/** Connections at once, and bytes of all requests that are not answered, and of answers that are not read. */
 const MOST_CONNECTIONS = 16_384, MOST_BYTES_HELD: number = 512 << 20;
 
 type Pack = (bytes: Uint8Array) => Promise<Uint8Array>;
@@ -129,6 +129,7 @@ export class HttpFace implements AsyncDisposable {
       signal,
       body: () => body.read(),
       hold: (bytes) => body.hold(bytes),
+      holdAnswer: (bytes) => body.holdAnswer(bytes),
       isOfThisUser: () => isOfThisUser(request.socket),
     };
     if (!isTrusted) return await silently(route.handler, call);

@@ -42,6 +42,7 @@ export class Inference {
       id: request.id,
       outputs: wanted.map((output) => memory.place(output, results[output.name]!)),
     });
+    call.holdAnswer(parts.reduce((sum, { length }) => sum + length, 0));
     if (headerLength === undefined) return { status: 200, headers: { "content-type": "application/json" }, parts };
     const binary = { "content-type": "application/octet-stream", [HEADER_LENGTH]: String(headerLength) };
     return { status: 200, headers: binary, parts };

@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
+import { IncomingMessage } from "node:http";
+import { Socket } from "node:net";
 import { after, before, describe, it } from "node:test";
 import zlib from "node:zlib";
+import { Bodies, Body } from "../../../src/worker/http/body.ts";
 import { identity } from "../../support/models.ts";
 import { bytesOf, rawConnection, serveHttp, withBinary } from "./support.ts";
 
@@ -21,6 +24,24 @@ const question = withBinary(
 );
 const floatsOf = (body: Uint8Array): Float32Array => new Float32Array(new Uint8Array(body.subarray(-4 * COUNT)).buffer);
 const small = JSON.stringify({ inputs: [{ name: "x", shape: [1], datatype: "FP32", data: [1] }] });
+
+describe("what all requests take", () => {
+  const request = (): IncomingMessage => new IncomingMessage(new Socket());
+
+  it("is bounded: who comes next is refused, and not who is there", () => {
+    const bodies = new Bodies(100), refused = { status: 503, message: /^The server has 110 bytes/ };
+    const first = new Body(request(), 100, bodies), next = new Body(request(), 100, bodies);
+    first.hold(60);
+    first.holdAnswer(50); // it ran
+    assert.throws(() => next.hold(1), refused);
+    first[Symbol.dispose]();
+    next.hold(100);
+    assert.throws(() => next.hold(1), { status: 503 });
+    next[Symbol.dispose]();
+    next[Symbol.dispose]();
+    new Body(request(), 100, bodies).hold(100);
+  });
+});
 
 describe("a body", () => {
   for (const encoding of ["gzip", "deflate"] as const) {

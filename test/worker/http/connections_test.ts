@@ -1,9 +1,6 @@
 import assert from "node:assert/strict";
-import type { Socket } from "node:net";
 import { describe, it } from "node:test";
 import { identity, slow } from "../../support/models.ts";
-import { modelOf, until } from "../support.ts";
-import { eventually } from "./held_worker.ts";
 import { bytesOf, rawConnection, serveHttp, withBinary } from "./support.ts";
 
 const INFER = "/v2/models/any/infer", COUNT = 2 << 20;
@@ -57,28 +54,6 @@ describe("requests one behind the other on a connection", () => {
     await closed;
     assert.equal((await served.ask("/v2/health/ready")).status, 200);
     await served.worker.drain();
-  });
-});
-
-describe("callers that read nothing", () => {
-  it("take no more together than all requests may, with their answers", async () => {
-    await using served = await serveHttp({ any: identity("float32", ["n"]) });
-    const count = 4 << 20, x = { name: "x", shape: [count], datatype: "FP32" };
-    const input = { ...x, parameters: { binary_data_size: 4 * count } };
-    const { headers, body } = withBinary({ inputs: [input] }, new Uint8Array(4 * count));
-    const sockets: Socket[] = [];
-    for (let i = 0; i < 4; i++) { // 16 MiB as they come, and again for the executor, and five times that as text
-      const { socket } = await rawConnection(served.endpoint);
-      socket.pause();
-      sockets.push(socket);
-      socket.write(raw(INFER, body as Uint8Array, headers as Record<string, string>));
-    }
-    await until(served.worker, () => modelOf(served.worker, "any").requests === sockets.length);
-    const { status, json } = await served.ask(INFER, { headers, body });
-    assert.equal(status, 503);
-    assert.match(json.error, /^The server has \d+ bytes of requests and answers in flight/);
-    sockets.forEach((socket) => socket.destroy());
-    await eventually(async () => (await served.ask(INFER, { headers, body })).status === 200);
   });
 });
 
