@@ -1,4 +1,4 @@
-/** A large input: where it lies decides what it costs. */
+/** A large input: where it lies decides what it costs. The floor's run is on the core on which the worker does it. */
 import { writeFileSync } from "node:fs";
 import { InferenceSession, SharedMemoryAllocator, Tensor } from "../../mod.ts";
 import { encodeModel, intAttribute, node, value } from "../../test/support/models/proto.ts";
@@ -25,7 +25,7 @@ export function largeCase(folder: ScratchFolder): Case {
 /** Measures and tells. */
 export async function measureLarge(large: Case, worker: WorkerProcess): Promise<void> {
   using closing = new DisposableStack();
-  const { caller, other } = openPingPong(closing);
+  const { caller, other } = openPingPong(closing), { caller: runCaller, other: runner } = openPingPong(closing);
   const { other: socketEnd, contestants: sockets } = await openSockets(closing);
   using allocator = new SharedMemoryAllocator();
   const heap = Tensor.from(new Float32Array(FLOATS).fill(0.5)), shared = closing.use(allocator.share(heap));
@@ -34,12 +34,14 @@ export async function measureLarge(large: Case, worker: WorkerProcess): Promise<
   await using inline = await worker.connect({ sharedMemory: false });
   await using remote = await client.model(large.name);
   await using far = await inline.model(large.name);
-  await separate([worker.child, other, socketEnd], true);
+  await separate([worker.child, other, runner, socketEnd], true);
   await other.ask("answerCalls", caller.page);
+  await runner.ask("answerRunsOn", runCaller.page, large, { x: shared.ref });
   const sync = await contest(
     [
-      calling("floor: ping-pong", () => caller.call()),
-      calling("floor: runSync, in this process", () => session.runSync({ x: shared })),
+      calling("ping-pong alone", () => caller.call()),
+      calling("runSync alone, in this process", () => session.runSync({ x: shared })),
+      calling("floor: ping-pong, runSync at its other end", () => runCaller.call()),
       calling("runSync, shared input", () => remote.runSync({ x: shared })),
       calling("runSync, heap input, copied once", () => remote.runSync({ x: heap })),
     ],
@@ -58,14 +60,15 @@ export async function measureLarge(large: Case, worker: WorkerProcess): Promise<
     BUDGET_MS,
   );
   await separate([worker.child], false);
-  tell("runSync", sync.slice(0, 1), sync.slice(1));
-  tell("run", async.slice(0, sockets.length), async.slice(sockets.length));
+  tell("runSync", sync.slice(0, 2), sync.slice(2));
+  const roundTrips = async.slice(0, sockets.length), [here, ...others] = async.slice(sockets.length);
+  tell("run", [...roundTrips, here!], [sum("floor: both", quickest(roundTrips), here!), ...others]);
 }
 
-function tell(call: string, roundTrips: readonly Result[], [here, lane, ...others]: readonly Result[]): void {
-  const floor = sum("floor: both", quickest(roundTrips), here!), against = { result: floor, column: "x floor" };
+function tell(call: string, parts: readonly Result[], [floor, lane, ...others]: readonly Result[]): void {
+  const against = { result: floor!, column: "x floor" };
   table(`10 MiB of floats, ${call}, on cores of their own`, [
-    ...[...roundTrips, here!, floor].map((result) => row(result)),
+    ...[...parts, floor!].map((result) => row(result)),
     row(lane!, { ...against, atMost: BAR }),
     ...others.map((result) => row(result, against)),
   ]);

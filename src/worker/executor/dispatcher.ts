@@ -220,7 +220,7 @@ export class Dispatcher {
     if (page[PAGE.cpu] !== cpu) page[PAGE.cpu] = cpu; // a line that clients read, and that stays theirs where it can
     const isInTheWay = page[PAGE.near] === 1 + cpu;
     if (isInTheWay) page[PAGE.near] = 0;
-    if (mayLook && !isInTheWay && this.#mayLook() && this.#look(control)) return true;
+    if (mayLook && !isInTheWay && this.mayLook() && this.#look(control)) return true;
     this.lookAway();
     this.#noteAsleep(1);
     if (!this.#intake.isCalled && this.#board.control === control) {
@@ -253,8 +253,8 @@ export class Dispatcher {
     Atomics.store(this.#intake.page, PAGE.looking, 0);
   }
 
-  /** Whether this executor is the one that looks. It stays so while its runs are short. */
-  #mayLook(): boolean {
+  /** Whether this executor is the one that looks, from here on if none was. It stays so while its runs are short. */
+  mayLook(): boolean {
     return this.#isLooking ||= Atomics.compareExchange(this.#intake.page, PAGE.looking, 0, 1) === 0;
   }
 

@@ -37,7 +37,8 @@ export class Executor {
     this.#board = board;
     this.#intake = intake;
     this.#dispatcher = new Dispatcher({ place: { index, executors, page }, board, intake, models });
-    this.#runner = new RequestRunner({ index, board, statistics, intake, models });
+    const willAnswer = (): void => void this.#dispatcher.mayLook();
+    this.#runner = new RequestRunner({ index, board, statistics, intake, models, willAnswer });
     this.#tell = tell;
   }
 

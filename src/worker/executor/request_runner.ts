@@ -33,6 +33,8 @@ export interface RunnerParts {
   readonly intake: Intake;
   /** By their number, the models that this executor has. */
   readonly models: readonly (ServedModel | undefined)[];
+  /** Called before each answer: whoever has it may ask again at once. */
+  readonly willAnswer: () => void;
 }
 
 /** Runs requests that were taken, alone or joined, and answers them. */
@@ -42,17 +44,19 @@ export class RequestRunner implements Disposable {
   readonly #statistics: Statistics;
   readonly #intake: Intake;
   readonly #models: readonly (ServedModel | undefined)[];
+  readonly #willAnswer: () => void;
   /** Results that found no room, by the place of their request. */
   readonly #kept = new Map<number, KeptResults & { readonly generation: number }>();
   /** When what is done now began, in ms. */
   #time = 0;
 
-  constructor({ index, board, statistics, intake, models }: RunnerParts) {
+  constructor({ index, board, statistics, intake, models, willAnswer }: RunnerParts) {
     this.#index = index;
     this.#board = board;
     this.#statistics = statistics;
     this.#intake = intake;
     this.#models = models;
+    this.#willAnswer = willAnswer;
   }
 
   /** When it was through with the last run, in ms. */
@@ -255,6 +259,7 @@ export class RequestRunner implements Disposable {
     const { client, slot, sequence } = entry;
     this.#board.queues.give(client, slot);
     plan.end(); // first: who has the answer may count what is held
+    this.#willAnswer();
     lane.answer(slot, sequence, this.#index, status, answerByteLength, queueMs * 1000, runMs * 1000, batchSize);
   }
 
