@@ -111,11 +111,10 @@ export class ModelWorker implements AsyncDisposable {
       if (http !== undefined) await worker.#openFace(http);
       await worker.#models.loadAll();
     } catch (error) {
-      worker.#executors.tell({ kind: "open" }); // whoever waits already is refused
+      worker.#models.open(); // whoever waits already is refused
       await worker[Symbol.asyncDispose]();
       throw error;
     }
-    worker.#executors.tell({ kind: "open" });
     if (worker.#sources.state === "starting") worker.#sources.state = "serving";
     return worker;
   }

@@ -84,10 +84,15 @@ export class ServedModels {
     }
   }
 
-  /** Loads all of them. @throws as `InferenceSession.create`, of the first that failed */
+  /** Loads all of them; requests are taken from then on. @throws as `InferenceSession.create`, of the first that failed */
   async loadAll(): Promise<void> {
-    await Promise.all(this.entries.map((entry) => this.load(entry)));
+    await Promise.all(this.entries.map((entry) => this.load(entry))).finally(() => this.open());
     this.#timer = setInterval(() => this.#look(), LOOK_MS).unref();
+  }
+
+  /** Has executors take requests, also those that will be refused. */
+  open(): void {
+    this.#executors.tell({ kind: "open" });
   }
 
   /** The model of a name. @throws {WorkerError} UNKNOWN_MODEL */
@@ -119,8 +124,7 @@ export class ServedModels {
         if (entry.loading !== undefined) await entry.loading.catch(() => {});
         else await this.#unloading(entry);
       }
-      entry.state = "absent";
-      entry.problem = undefined;
+      Object.assign(entry, { state: "absent", problem: undefined });
     });
   }
 
@@ -253,8 +257,7 @@ export class ServedModels {
   async #unload(entry: ServedEntry): Promise<void> {
     const { session, index, epoch } = entry;
     await this.#executors.ask({ kind: "unload", model: index, epoch }, "unloaded");
-    entry.session = undefined;
-    entry.state = "absent";
+    Object.assign(entry, { session: undefined, state: "absent" });
     await session?.[Symbol.asyncDispose]();
   }
 }
