@@ -3,6 +3,7 @@ import { WorkerError } from "../errors.ts";
 import type { Feeds } from "../session/run_options.ts";
 import type { Tensors } from "../session/tensors.ts";
 import { AnswerLooks } from "./answer_looks.ts";
+import { BySlot } from "./by_slot.ts";
 import { type CallOptions, type CallSyncOptions, checkCallOptions } from "./call_options.ts";
 import type { CallFrame } from "./call_frame.ts";
 import { collectOutputs, readOutputs } from "./call_result.ts";
@@ -46,7 +47,7 @@ const UNREACHABLE: readonly unknown[] = ["REGION_NOT_FOUND", "REGION_UNREACHABLE
 export class LaneCaller {
   readonly #lane: ClientLane;
   readonly #connection: LaneConnection;
-  readonly #waiting = new Map<number, Waiting>();
+  readonly #waiting = new BySlot<Waiting>();
   /** Requests that nobody waits for any more, and that the worker has not answered yet. */
   readonly #abandoned = new Set<CallFrame>();
   readonly #frames: FramePool;
@@ -156,11 +157,11 @@ export class LaneCaller {
   /** Looks which requests are answered. For when the doorbell rang. */
   heard(): void {
     this.#lane.heard();
-    for (const [slot, { frame, resolve }] of this.#waiting) {
-      if (!this.#lane.isAnswered(slot, frame.sequence)) continue;
+    this.#waiting.forEach(({ frame, resolve }, slot) => {
+      if (!this.#lane.isAnswered(slot, frame.sequence)) return;
       this.#waiting.delete(slot);
       resolve();
-    }
+    });
     this.#settleAbandoned();
     if (this.#waiting.size === 0) this.#connection.hold(false);
   }
@@ -169,10 +170,10 @@ export class LaneCaller {
   fail(error: WorkerError): void {
     if (this.#failure !== undefined) return;
     this.#failure = error;
-    for (const [slot, { reject }] of this.#waiting) {
+    this.#waiting.forEach(({ reject }, slot) => {
       const neverRan = this.#lane.withdraw(slot); // while the memory is still there
       reject(neverRan ? notRunError(error) : error);
-    }
+    });
     this.#lane.close();
     this.#waiting.clear();
     this.#abandoned.forEach((frame) => frame.finish());

@@ -2,6 +2,7 @@ import type { IncomingMessage } from "node:http";
 import zlib from "node:zlib";
 import { OipError } from "../../protocol/oip/oip_error.ts";
 import { joined } from "./call.ts";
+import { Crowd } from "./crowd.ts";
 
 const UNPACK: Readonly<Record<string, () => zlib.Gunzip | zlib.Inflate>> = {
   __proto__: null as never,
@@ -14,7 +15,7 @@ export class Bodies {
   readonly #most: number;
   #held = 0;
   /** Those that are being read: how to give each up. */
-  readonly #reading = new Set<(reason: OipError) => void>();
+  readonly #reading = new Crowd<(reason: OipError) => void>();
   #isClosed = false;
 
   constructor(most: number) {
@@ -44,14 +45,13 @@ export class Bodies {
   /** Notes that one begins to be read, until the returned function is called. @throws {OipError} 503 after the end */
   read(giveUp: (reason: OipError) => void): () => void {
     if (this.#isClosed) throw drainingError();
-    this.#reading.add(giveUp);
-    return () => this.#reading.delete(giveUp);
+    return this.#reading.add(giveUp);
   }
 
   /** Gives up those that are being read, and reads no more. */
   close(): void {
     this.#isClosed = true;
-    for (const giveUp of this.#reading) giveUp(drainingError());
+    this.#reading.forEach((giveUp) => giveUp(drainingError()));
   }
 }
 
@@ -115,17 +115,11 @@ export class Body implements Disposable {
     }
   }
 
+  /** Reads it to its end. Nothing of it hangs on the request afterwards, which the server may keep for long. */
   #receive(): Promise<Uint8Array<ArrayBuffer>> {
     const request = this.#request, chunks: Uint8Array[] = [];
     return new Promise((resolve, reject) => {
       let length = 0;
-      const fail = (error: unknown): void => {
-        done();
-        request.off("data", take);
-        request.resume();
-        reject(error);
-      };
-      const done = this.#bodies.read(fail);
       const take = (chunk: Uint8Array): void => {
         length += chunk.length;
         try {
@@ -136,16 +130,23 @@ export class Body implements Disposable {
           fail(error);
         }
       };
-      request.on("data", take);
-      request.once("end", () => {
+      const end = (): void => {
         done();
         this.#isRead = true;
         resolve(joined(chunks));
-      });
-      request.once("error", (cause) => fail(new OipError(400, "The body ended before its time", { cause })));
-      request.once("close", () => {
-        if (!this.#isRead) fail(new OipError(400, "The body ended before its time"));
-      });
+      };
+      const fail = (error: unknown): void => {
+        done();
+        request.resume();
+        reject(error);
+      };
+      const broken = (cause?: unknown): void => fail(new OipError(400, "The body ended before its time", { cause }));
+      const isRead = this.#bodies.read(fail);
+      const done = (): void => {
+        isRead();
+        request.off("data", take).off("end", end).off("error", broken).off("close", broken);
+      };
+      request.on("data", take).on("end", end).on("error", broken).on("close", broken);
     });
   }
 

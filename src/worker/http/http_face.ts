@@ -7,6 +7,7 @@ import { SystemError } from "../../errors.ts";
 import { Bodies, Body } from "./body.ts";
 import { type Call, type Handler, joined, json, nothing, type Reply } from "./call.ts";
 import { Connections } from "./connections.ts";
+import { Deadlines } from "./deadlines.ts";
 import { errorReply } from "./error_reply.ts";
 import { Guard } from "./guard.ts";
 import type { CompleteHttpOptions } from "./http_options.ts";
@@ -16,8 +17,10 @@ import { sendBody } from "./send_body.ts";
 
 /** How long a caller may take to send what it began, in ms: its headers, and all of a request. */
 const HEADERS_MS = 10_000, REQUEST_MS = 120_000, CHECK_MS = 1000;
-/** For how long a connection is kept that says nothing between two requests, in ms. */
-const KEEP_ALIVE_MS = 60_000;
+/** For how long a connection is kept that says nothing between two requests, and what callers are told of it. */
+const KEEP_ALIVE_MS = 60_000,
+  KEEP_ALIVE = { "keep-alive": `timeout=${KEEP_ALIVE_MS / 1000}` },
+  CLOSE = { connection: "close" };
 /** How often to look whether all is answered, in ms, and for how long. */
 const CLOSE_LOOK_MS = 5, MOST_CLOSE_MS = 10_000;
 /** Connections at once, and bytes of all requests that are not answered, and of answers that are not read. */
@@ -30,6 +33,8 @@ const PACK: Readonly<Record<string, Pack>> = {
   gzip: promisify(zlib.gzip) as Pack,
   deflate: promisify(zlib.deflate) as Pack,
 };
+
+const ignore = (): void => {};
 
 /** Answers who brought no token by a status alone: what there is, and why it is not ready, are not for all to know. */
 async function silently(handler: Handler, call: Call): Promise<Reply> {
@@ -48,7 +53,8 @@ export class HttpFace implements AsyncDisposable {
   readonly #guard: Guard;
   readonly #options: CompleteHttpOptions;
   readonly #bodies = new Bodies(MOST_BYTES_HELD);
-  readonly #connections = new Connections();
+  readonly #deadlines = new Deadlines();
+  readonly #connections = new Connections(this.#deadlines, KEEP_ALIVE_MS);
   #inFlight = 0;
   #isClosing = false;
 
@@ -60,7 +66,7 @@ export class HttpFace implements AsyncDisposable {
       {
         headersTimeout: HEADERS_MS,
         requestTimeout: REQUEST_MS,
-        keepAliveTimeout: KEEP_ALIVE_MS,
+        keepAliveTimeout: 0, // a timer for each request: see Connections
         connectionsCheckingInterval: CHECK_MS,
       },
       (request, response) => void this.#take(request, response),
@@ -99,7 +105,7 @@ export class HttpFace implements AsyncDisposable {
 
   async #take(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const gone = new AbortController(), answered = this.#connections.begin(request.socket, () => gone.abort());
-    for (const stream of [request, response]) stream.on("error", () => {}); // the caller is gone
+    for (const stream of [request, response]) stream.on("error", ignore); // the caller is gone
     if (answered === undefined) return;
     this.#inFlight++;
     response.once("close", () => {
@@ -159,8 +165,8 @@ export class HttpFace implements AsyncDisposable {
     gone: AbortSignal,
   ): Promise<void> {
     const byteLength = parts.reduce((sum, { length }) => sum + length, 0), closes = isBodyLeft || this.#isClosing;
-    response.writeHead(status, { ...headers, "content-length": byteLength, ...closes && { connection: "close" } });
-    await sendBody(response, method === "HEAD" ? [] : parts, gone);
+    response.writeHead(status, { ...headers, "content-length": byteLength, ...closes ? CLOSE : KEEP_ALIVE });
+    await sendBody(response, method === "HEAD" ? [] : parts, gone, this.#deadlines);
   }
 
   /** Takes no more, closes what says nothing, and resolves when all is answered. */
@@ -173,5 +179,6 @@ export class HttpFace implements AsyncDisposable {
     }
     this.#server.closeAllConnections();
     await closed;
+    this.#deadlines[Symbol.dispose]();
   }
 }

@@ -42,7 +42,7 @@ export class ServedCalls {
 
   /** Has an executor wake while a request is read. */
   expect(): void {
-    this.#lane.caller.expect();
+    if (this.#calls === 0) this.#lane.caller.expect();
   }
 
   /** Runs a model. @throws as `LaneCaller.run` */
