@@ -69,8 +69,10 @@ export async function measureLarge(large: Case, { child, server }: HttpWorker): 
   const tried = await contest(clients.map(({ kind, client }) => few(kind, () => client.post(binary))), ROUNDS);
   const { kind, client } = clients[tried.indexOf(quickest(tried))]!;
   const text = sumOf(server, large, long, "JSON");
+  using target = allocator.tensor("uint8", [bytes.length]);
   const results = await contest([
     few("floor: run, in this process", () => session.run({ x: shared })),
+    few("floor: the copy of what lies in the region, in this process", () => file.read(target.data as Uint8Array)),
     few(JSON_TEXT, () => client.post(sumOf(server, large, long, "JSON")), 1),
     few("JSON, its text made before", () => client.post(text), 1),
     few("JSON, of numbers with one digit", () => client.post(sumOf(server, large, short, "JSON")), 1),

@@ -38,7 +38,8 @@ export function serverOf(url: string): Server {
 
 /** Asks a model for all of its outputs, in the form of the inputs. */
 export function inferRequest(server: Server, model: string, inputs: readonly Input[], form: Form): Asked {
-  const isJson = form === "JSON", all = { id: undefined, outputs: undefined, priority: 0, timeoutMicros: 0 };
+  const isJson = form === "JSON",
+    all = { id: undefined, outputs: undefined, priority: 0, timeoutMicros: 0, sequence: undefined };
   const { headerLength, parts } = encodeInferRequest({ ...all, inputs, isBinaryByDefault: !isJson }, { isJson });
   const headers = headerLength === undefined
     ? HEADERS.JSON

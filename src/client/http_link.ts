@@ -99,7 +99,10 @@ export class HttpLink implements Link {
     const options = given ?? {};
     checkCallOptions(options);
     if (options.sequence !== undefined) {
-      throw typeError("UNSUPPORTED", "Cannot keep a sequence over HTTP: whichever server answers keeps no state");
+      throw typeError(
+        "UNSUPPORTED",
+        "Cannot keep a sequence over HTTP: the protocol tells no client which inputs a server keeps",
+      );
     }
     return await this.#within(options, async (limit) => {
       const known = this.#models.known(model);
@@ -197,6 +200,7 @@ export class HttpLink implements Link {
         isBinaryByDefault: isBinary && outputs === undefined,
         priority: PRIORITY[priority],
         timeoutMicros: queueTimeoutMs > MOST_QUEUE_MS ? 0 : Math.ceil(queueTimeoutMs * 1000),
+        sequence: undefined,
       };
     const { headerLength, parts } = encodeInferRequest(asked, { isJson: !isBinary });
     const headers: Record<string, string> = headerLength === undefined

@@ -28,7 +28,7 @@ export class BySlot<T> {
 
   /** Calls back for each slot that has something; what is called may take it away. */
   forEach(each: (value: T, slot: number) => void): void {
-    for (let slot = 0, left = this.#size; left > 0; slot++) {
+    for (let slot = 0, left = this.#size; left > 0 && slot < SLOTS; slot++) {
       const value = this.#found[slot];
       if (value === undefined) continue;
       left--;

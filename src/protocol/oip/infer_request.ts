@@ -16,6 +16,7 @@ import {
   readText,
 } from "./fields.ts";
 import { badRequest, OipError, quote } from "./oip_error.ts";
+import { readSequence, sequenceParameters, type SequencePlace } from "./sequence_parameters.ts";
 import { partParameters, readPart, readTensors, refuseDuplicates, type RegionPart, tensorText } from "./wire_tensor.ts";
 
 export type { RegionPart } from "./wire_tensor.ts";
@@ -51,19 +52,15 @@ export interface InferRequest {
   readonly priority: number;
   /** How long it may wait before it runs; 0 where nothing is said. */
   readonly timeoutMicros: number;
+  /** `undefined`: it stands alone. */
+  readonly sequence: SequencePlace | undefined;
 }
 
 const WHAT = "the request";
-const SEQUENCE_PARAMETERS = ["sequence_id", "sequence_start", "sequence_end"] as const;
 
 /** Whether a parameter asks for something, and does not only say that nothing is wanted. */
 function isAskedFor(found: unknown): boolean {
   return isThere(found) && found !== false && found !== 0 && found !== "";
-}
-
-function refuseSequences(parameters: Fields): void {
-  const name = SEQUENCE_PARAMETERS.find((name) => isAskedFor(parameters[name]));
-  if (name !== undefined) throw new OipError(501, `Cannot answer ${WHAT}: ${name} is not supported`);
 }
 
 /** Refuses an input whose elements are not in the body, unless they are in shared memory, and as many as it says. */
@@ -112,7 +109,6 @@ function readOutputs(found: unknown, isBinaryByDefault: boolean): readonly Infer
 export function decodeInferRequest(body: Uint8Array<ArrayBuffer>, headerLength: number | undefined): InferRequest {
   const document = readDocument(WHAT, body, headerLength), { fields } = document;
   const parameters = readParameters(WHAT, fields.parameters);
-  refuseSequences(parameters);
   const isBinaryByDefault = readFlag(WHAT, "binary_data_output", parameters.binary_data_output) ?? false;
   return {
     id: readOptionalText(WHAT, "id", fields.id),
@@ -121,6 +117,7 @@ export function decodeInferRequest(body: Uint8Array<ArrayBuffer>, headerLength: 
     isBinaryByDefault,
     priority: readCount(WHAT, "priority", parameters.priority) ?? 0,
     timeoutMicros: readCount(WHAT, "timeout", parameters.timeout) ?? 0,
+    sequence: readSequence(WHAT, parameters),
   };
 }
 
@@ -129,11 +126,12 @@ function describeOutput({ name, isBinary, part }: InferOutput): unknown {
   return { name, parameters };
 }
 
-function describeRequest({ isBinaryByDefault, priority, timeoutMicros }: InferRequest): Fields | undefined {
+function describeRequest({ isBinaryByDefault, priority, timeoutMicros, sequence }: InferRequest): Fields | undefined {
   const parameters = {
     ...(isBinaryByDefault && { binary_data_output: true }),
     ...(priority > 0 && { priority }),
     ...(timeoutMicros > 0 && { timeout: timeoutMicros }),
+    ...(sequence !== undefined && sequenceParameters(sequence)),
   };
   return Object.keys(parameters).length === 0 ? undefined : parameters;
 }

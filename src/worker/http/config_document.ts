@@ -13,6 +13,14 @@ export interface ConfigTensor {
   readonly dims: readonly number[];
 }
 
+/** An input that a sequence does not feed: it is an output of the request before. */
+export interface StateVariable {
+  readonly input_name: string;
+  readonly output_name: string;
+  readonly data_type: string;
+  readonly dims: readonly number[];
+}
+
 /** What the model configuration extension says of a model. */
 export interface ModelConfigDocument {
   readonly name: string;
@@ -22,6 +30,8 @@ export interface ModelConfigDocument {
   readonly input: readonly ConfigTensor[];
   readonly output: readonly ConfigTensor[];
   readonly dynamic_batching?: { readonly max_queue_delay_microseconds: number };
+  /** Of a model that keeps state from request to request of a sequence. */
+  readonly sequence_batching?: { readonly state: readonly StateVariable[] };
   readonly parameters: Readonly<Record<string, { readonly string_value: string }>>;
 }
 
@@ -39,7 +49,7 @@ export function configDocument(
   { name, config, batching }: Pick<ServedEntry, "name" | "config" | "batching">,
   { inputs, outputs }: Pick<ModelDescription, "inputs" | "outputs">,
 ): ModelConfigDocument {
-  const { maxBatchSize, maxQueueDelayMs } = config, axes = "axes" in batching ? batching.axes : undefined;
+  const { maxBatchSize, maxQueueDelayMs, state } = config, axes = "axes" in batching ? batching.axes : undefined;
   const isFirst = axes !== undefined && isFirstAxis(axes);
   const tensors = (infos: readonly ValueInfo[]): ConfigTensor[] => infos.map((info) => tensor(info, isFirst ? 1 : 0));
   return {
@@ -50,8 +60,16 @@ export function configDocument(
     input: tensors(inputs),
     output: tensors(outputs),
     ...(axes && { dynamic_batching: { max_queue_delay_microseconds: Math.round(maxQueueDelayMs * 1000) } }),
+    ...(Object.keys(state).length > 0 && { sequence_batching: { state: stateVariables(state, inputs) } }),
     parameters: { coload_max_batch_size: { string_value: `${axes === undefined ? 1 : maxBatchSize}` } },
   };
+}
+
+function stateVariables(state: Readonly<Record<string, string>>, inputs: readonly ValueInfo[]): StateVariable[] {
+  return inputs.filter(({ name }) => Object.hasOwn(state, name)).map((info) => {
+    const { name, data_type, dims } = tensor(info, 0);
+    return { input_name: name, output_name: state[name]!, data_type, dims };
+  });
 }
 
 const isFirstAxis = ({ inputs, outputs }: BatchAxes): boolean =>

@@ -6,32 +6,10 @@ import type { Deadlines } from "./deadlines.ts";
 const MOST_UNANSWERED = 16;
 
 /** A connection that had a request. */
-class Connection {
-  readonly unanswered = new Crowd<() => void>();
-  readonly #socket: Socket;
-  readonly #deadlines: Deadlines;
-  readonly #quietMs: number;
-  #awaitNothing = (): void => {};
-
-  constructor(socket: Socket, deadlines: Deadlines, quietMs: number) {
-    this.#socket = socket;
-    this.#deadlines = deadlines;
-    this.#quietMs = quietMs;
-  }
-
-  /** Waits for another request, which may be on its way: the connection ends if nothing comes. */
-  awaitNext(): void {
-    const { bytesRead } = this.#socket;
-    this.#awaitNothing = this.#deadlines.after(this.#quietMs, () => {
-      this.#awaitNothing();
-      if (this.#socket.bytesRead === bytesRead) this.#socket.destroy();
-      else this.awaitNext();
-    });
-  }
-
-  awaitNothing(): void {
-    this.#awaitNothing();
-  }
+interface Connection {
+  readonly unanswered: Crowd<() => void>;
+  /** Calls off its end: it says something. */
+  stays: () => void;
 }
 
 /** The connections: which of them have requests that are not answered yet, and which say nothing any more. */
@@ -59,22 +37,23 @@ export class Connections {
       socket.destroy();
       return undefined;
     }
-    connection.awaitNothing();
+    connection.stays();
     const answered = unanswered.add(gone);
     return () => {
       answered();
-      if (unanswered.size === 0 && !socket.destroyed) connection.awaitNext();
+      if (unanswered.size > 0 || socket.destroyed) return;
+      connection.stays = this.#deadlines.after(this.#quietMs, () => socket.destroy());
     };
   }
 
   #of(socket: Socket): Connection {
     const found = this.#open.get(socket);
     if (found !== undefined) return found;
-    const connection = new Connection(socket, this.#deadlines, this.#quietMs);
+    const connection: Connection = { unanswered: new Crowd(), stays() {} };
     this.#open.set(socket, connection);
     socket.once("close", () => {
       this.#open.delete(socket);
-      connection.awaitNothing();
+      connection.stays();
       connection.unanswered.forEach((gone) => gone());
     });
     return connection;

@@ -6,6 +6,7 @@ import { OipError } from "../../protocol/oip/oip_error.ts";
 import type { RemoteModel } from "../../protocol/remote_model.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { Call, Reply } from "./call.ts";
+import { CallerSequences } from "./caller_sequences.ts";
 import { CallMemory } from "./call_memory.ts";
 import type { ClientRegions } from "./client_regions.ts";
 import { decodeRawBody } from "./raw_body.ts";
@@ -13,11 +14,14 @@ import type { ServedCalls } from "./served_calls.ts";
 
 /** The header that says how many bytes of the body are JSON. */
 const HEADER_LENGTH = "inference-header-content-length";
+/** Sequences of all callers, and for how long each is kept at least that nobody goes on with, in ms. */
+const MOST_SEQUENCES = 1024, SEQUENCE_MS = 60_000;
 
 /** Answers inferences. */
 export class Inference {
   readonly #calls: ServedCalls;
   readonly #regions: ClientRegions | undefined;
+  readonly #sequences = new CallerSequences({ most: MOST_SEQUENCES, idleMs: SEQUENCE_MS });
 
   /** @param regions `undefined` where callers may name none */
   constructor(calls: ServedCalls, regions: ClientRegions | undefined) {
@@ -35,7 +39,12 @@ export class Inference {
     const feeds: Record<string, Tensor> = Object.create(null);
     for (const input of request.inputs) feeds[input.name] = memory.feed(remote, input);
     const wanted = request.outputs ?? allOutputs(remote, request.isBinaryByDefault);
-    using results = await this.#calls.run(entry, feeds, callOptions(request, wanted, signal));
+    const options = callOptions(request, wanted, signal), { sequence: place } = request;
+    using results = place === undefined ? await this.#calls.run(entry, feeds, options) : await this.#sequences.within(
+      entry.name,
+      place,
+      (sequence) => this.#calls.run(entry, feeds, { ...options, sequence }),
+    );
     const { headerLength, parts } = encodeInferResponse({
       modelName: entry.name,
       modelVersion: entry.config.version,

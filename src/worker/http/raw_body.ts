@@ -24,6 +24,7 @@ export function decodeRawBody(body: Uint8Array<ArrayBuffer>, { inputs }: RemoteM
     isBinaryByDefault: true,
     priority: 0,
     timeoutMicros: 0,
+    sequence: undefined,
   };
 }
 

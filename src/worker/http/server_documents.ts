@@ -26,6 +26,7 @@ export class ServerDocuments {
       "model_repository",
       ...options.allowRepositoryControl ? ["model_repository(unload_dependents)"] : [],
       "schedule_policy",
+      ...service.models.entries.some(({ config }) => Object.keys(config.state).length > 0) ? ["sequence"] : [],
       "statistics",
       ...options.allowClientSharedMemory ? ["system_shared_memory"] : [],
     ];

@@ -31,6 +31,7 @@ describe("a request of the stock Python client", () => {
       isBinaryByDefault: false,
       priority: 1,
       timeoutMicros: 1000,
+      sequence: undefined,
     });
   });
 
@@ -42,6 +43,7 @@ describe("a request of the stock Python client", () => {
       isBinaryByDefault: false,
       priority: 0,
       timeoutMicros: 0,
+      sequence: undefined,
     });
   });
 
@@ -62,7 +64,14 @@ describe("a request of the stock Python client", () => {
 
 describe("a request", () => {
   it("is read without what it may leave out, or says to be null", () => {
-    const rest = { id: undefined, outputs: undefined, isBinaryByDefault: false, priority: 0, timeoutMicros: 0 };
+    const rest = {
+      id: undefined,
+      outputs: undefined,
+      isBinaryByDefault: false,
+      priority: 0,
+      timeoutMicros: 0,
+      sequence: undefined,
+    };
     const nothing = { id: null, outputs: null, parameters: null };
     const text = requestOf({ data: [1, 2], parameters: null }, nothing);
     for (const { inputs, ...found } of [decoded(requestOf({ data: [1, 2] })), decoded(text)]) {
@@ -71,6 +80,14 @@ describe("a request", () => {
     }
     assert.deepEqual(decoded('{"inputs":[]}'), { inputs: [], ...rest });
     assert.equal(decoded('{"inputs":[],"outputs":[]}').outputs, undefined);
+  });
+
+  it("says its place in a sequence, by a number or a name", () => {
+    const placeOf = (parameters: unknown) => decoded(requestOf({ data: [1, 2] }, { parameters })).sequence;
+    assert.deepEqual(placeOf({ sequence_id: 7, sequence_start: true }), { id: 7, start: true, end: false });
+    assert.deepEqual(placeOf({ sequence_id: "7", sequence_end: true }), { id: "7", start: false, end: true });
+    assert.deepEqual(placeOf({ sequence_id: 2 ** 53 - 1 }), { id: 2 ** 53 - 1, start: false, end: false });
+    assert.equal(placeOf({ sequence_id: "", sequence_start: false, sequence_end: null }), undefined);
   });
 
   it("may say what nobody knows, and that it wants nothing of sequences and classes", () => {
@@ -166,10 +183,17 @@ describe("a request that is wrong", () => {
       /classification is not supported/,
       501,
     ],
-    ["is of a sequence", requestOf(input, { parameters: { sequence_id: 7 } }), /sequence_id is not supported/, 501],
-    ["is of a named sequence", requestOf(input, { parameters: { sequence_id: "s" } }), /sequence_id is not/, 501],
-    ["starts a sequence", requestOf(input, { parameters: { sequence_start: true } }), /sequence_start is not/, 501],
-    ["ends a sequence", requestOf(input, { parameters: { sequence_end: true } }), /sequence_end is not/, 501],
+    ["starts no sequence", requestOf(input, { parameters: { sequence_start: true } }), /_start without a sequence_id/],
+    ["ends no sequence", requestOf(input, { parameters: { sequence_end: true } }), /_end without a sequence_id/],
+    ["is of half a sequence", requestOf(input, { parameters: { sequence_id: 0.5 } }), /as sequence_id, 0.5 found/],
+    ["is of a sequence before", requestOf(input, { parameters: { sequence_id: -1 } }), /as sequence_id, -1 found/],
+    ["is of an endless name", requestOf(input, { parameters: { sequence_id: "s".repeat(129) } }), /128 characters/],
+    ["is of a list", requestOf(input, { parameters: { sequence_id: [1] } }), /as sequence_id, \[1\] found/],
+    [
+      "starts by a number",
+      requestOf(input, { parameters: { sequence_id: 1, sequence_start: 1 } }),
+      /true or false wanted as sequence_start, 1 found/,
+    ],
     [
       "is nested too deep",
       requestOf({ data: JSON.parse("[".repeat(98) + "]".repeat(98)) }),

@@ -61,6 +61,7 @@ export function sending(inputs: readonly InferInput[], more: Partial<InferReques
     isBinaryByDefault: true,
     priority: 0,
     timeoutMicros: 0,
+    sequence: undefined,
     ...more,
   };
 }

@@ -53,6 +53,15 @@ export function state(shape: ModelShape = [2]): Uint8Array<ArrayBuffer> {
   });
 }
 
+/** A running sum, int32 `[1, 1]`: `OUTPUT = INPUT + SUM`. */
+export function accumulate(): Uint8Array<ArrayBuffer> {
+  return encodeModel({
+    inputs: [value("INPUT", "int32", [1, 1]), value("SUM", "int32", [1, 1])],
+    outputs: [value("OUTPUT", "int32", [1, 1])],
+    nodes: [node("Add", ["INPUT", "SUM"], ["OUTPUT"])],
+  });
+}
+
 function double(shape: ModelShape): Uint8Array<ArrayBuffer> {
   return encodeModel({
     inputs: [value("x", "float32", shape)],

@@ -204,6 +204,29 @@ def statistics(client):
 
 
 @group
+def sequences(client):
+    values = [11, 7, 5, 3, 2, 0, 1]
+
+    def ask(value, sequence, **options):
+        step = given("INPUT", np.full((1, 1), value, np.int32))
+        result = client.infer("accumulate", [step], outputs=[wanted("OUTPUT")], sequence_id=sequence, **options)
+        return int(result.as_numpy("OUTPUT")[0][0])
+
+    found = {1000: [], 1001: [], "1000": []}
+    for i, value in enumerate(values):
+        for sign, sequence in zip((1, -1, 2), found):
+            ends = {"sequence_start": i == 0, "sequence_end": i == len(values) - 1}
+            found[sequence].append(ask(sign * value, sequence, **ends))
+    sums = np.cumsum(values)
+    expect("sums", list(found.values()), [(sign * sums).tolist() for sign in (1, -1, 2)])
+    expect("one that is over", status_of(ask, 1, 1000), "400")
+    expect("one that starts anew", [ask(5, 9, sequence_start=True), ask(1, 9), ask(7, 9, sequence_start=True)], [5, 6, 7])
+    state = client.get_model_config("accumulate")["sequence_batching"]["state"]
+    expect("its state", [(variable["input_name"], variable["output_name"]) for variable in state], [("SUM", "OUTPUT")])
+    expect("advertised", "sequence" in client.get_server_metadata()["extensions"], True)
+
+
+@group
 def errors(client):
     x = given("x", np.array([1], np.float32))
     infer = lambda *args, **options: status_of(client.infer, *args, **options)
@@ -215,7 +238,7 @@ def errors(client):
     expect("unknown output", infer("identity_fp32", [x], outputs=[wanted("z")]), "400")
     expect("another dtype", infer("identity_fp32", [given("x", np.array([1], np.int32))]), "400")
     expect("another rank", infer("identity_fp32", [given("x", np.ones((1, 1), np.float32))]), "400")
-    expect("a sequence", infer("identity_fp32", [x], sequence_id=7, sequence_start=True), "501")
+    expect("a sequence without state", infer("identity_fp32", [x], sequence_id=7, sequence_start=True), "501")
     top = triton.InferRequestedOutput("y", class_count=2)
     expect("a classification", infer("identity_fp32", [x], outputs=[top]), "501")
     nan = given("x", np.array([np.nan], np.float32))

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { before, describe, it } from "node:test";
-import { ModelWorker } from "../../../src/worker/mod.ts";
-import { add, DTYPES, identity, type ModelDtype, slow } from "../../support/models.ts";
+import { type ModelConfig, ModelWorker } from "../../../src/worker/mod.ts";
+import { accumulate, add, DTYPES, identity, type ModelDtype, slow } from "../../support/models.ts";
 import { runPython, stockPython } from "../../support/stock_client.ts";
 import { Place } from "../support.ts";
 
@@ -18,6 +18,7 @@ const GROUPS = [
   "shared memory",
   "repository",
   "statistics",
+  "sequences",
   "errors",
   "asyncio client",
 ];
@@ -41,7 +42,7 @@ const stock = await stockPython(), reason = "reason" in stock ? stock.reason : u
 const checks = new Map<string, Check[]>();
 
 /** The models that the script asks for. */
-function models(place: Place): Readonly<Record<string, { readonly path: string; readonly maxBatchSize?: number }>> {
+function models(place: Place): Readonly<Record<string, ModelConfig>> {
   const named = {
     ...Object.fromEntries(
       (Object.keys(DTYPES) as ModelDtype[]).map((dtype) => [
@@ -55,10 +56,15 @@ function models(place: Place): Readonly<Record<string, { readonly path: string; 
     counted: identity("float32", ["n"]),
     spare: identity("float32", ["n"]),
     slow: slow(64),
+    accumulate: accumulate(),
   };
   const located = Object.entries(named).map(([name, bytes]) => [name, { path: place.file(`${name}.onnx`, bytes) }]);
   const found = Object.fromEntries(located);
-  return { ...found, rows: { ...found.rows, maxBatchSize: 8 } };
+  return {
+    ...found,
+    rows: { ...found.rows!, maxBatchSize: 8 },
+    accumulate: { ...found.accumulate!, state: { SUM: "OUTPUT" } },
+  };
 }
 
 before(async () => {
