@@ -60,6 +60,7 @@ export class HeldWorker implements AsyncDisposable {
 
   /** Keeps the executor busy until what is returned is disposed of. */
   async hold(): Promise<Disposable> {
+    await until(this.worker, ({ state }) => state === "ready"); // what was answered before has ended as well
     const { hostname, port } = new URL(this.endpoint);
     const held = http.request({ host: hostname, port, path: "/v2/models/slow/infer", method: "POST", agent: false });
     held.on("error", () => {}); // it ends when its caller goes
