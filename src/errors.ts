@@ -33,6 +33,7 @@ export type ErrorCode =
   | "OUT_OF_RANGE"
   | "MISSING_FEED"
   | "UNKNOWN_FEED"
+  | "UNKNOWN_SEQUENCE"
   | "UNKNOWN_OUTPUT"
   | "NOT_A_TENSOR"
   | "READ_ONLY"

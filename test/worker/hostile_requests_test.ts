@@ -72,7 +72,7 @@ describe("a request that is not what it should be is refused:", () => {
       "a sequence that was not started",
       "sum",
       { request: { sequence: { id: 99, start: false, end: true } } },
-      "INVALID_ARGUMENT",
+      "UNKNOWN_SEQUENCE",
     ],
     [
       "a sequence of a model without state",

@@ -8,7 +8,7 @@ import { InferenceSession } from "../../src/session/inference_session.ts";
 import { Tensor } from "../../src/tensor/tensor.ts";
 import { ModelWorker } from "../../src/worker/mod.ts";
 import { nothingLeft } from "../support/left.ts";
-import { add, identity, slow, writeWeights } from "../support/models.ts";
+import { accumulate, add, identity, slow, writeWeights } from "../support/models.ts";
 import { failure, floats, slowFeeds } from "../support/sessions.ts";
 import { modelOf, Place, serve, SILERO, until } from "./support.ts";
 
@@ -175,7 +175,7 @@ describe("a sequence", () => {
     using place = new Place();
     await using served = await serve(place, models);
     const input = samples(1), state = Tensor.zeros("float32", [2, 1, 128]), { client } = served;
-    const wrong = failure("TypeError", "INVALID_ARGUMENT");
+    const wrong = failure("TypeError", "UNKNOWN_SEQUENCE");
     await assert.rejects(client.infer("vad", { input, sr }, { sequence: { id: 5 } }), wrong);
     await client.infer("vad", { input, sr }, { sequence: { id: 5, start: true, end: true } });
     await assert.rejects(client.infer("vad", { input, sr }, { sequence: { id: 5 } }), wrong);
@@ -184,6 +184,24 @@ describe("a sequence", () => {
     const noId = client.infer("vad", { input, sr }, { sequence: { id: 0 } });
     await assert.rejects(noId, failure("RangeError", "OUT_OF_RANGE"));
     await client.infer("vad", { input, state, sr }); // alone, it brings its own
+  });
+
+  it("that was left makes room when there are too many, the oldest first", async () => {
+    using place = new Place();
+    const path = place.file("sum.onnx", accumulate());
+    const models = { sum: { path, state: { SUM: "OUTPUT" } } };
+    await using _worker = await ModelWorker.serve({ models, socket: place.socket, executors: 1 });
+    await using client = await ModelClient.connect(place.socket);
+    const feeds = { INPUT: Tensor.from([1], [1, 1], "int32") }, most = 4096;
+    const ask = async (id: number, start = false): Promise<number> =>
+      (await client.infer("sum", feeds, { sequence: { id, start } })).OUTPUT!.as("int32").data[0]!;
+    for (let id = 1; id <= most; id += 64) {
+      await Promise.all(Array.from({ length: 64 }, (_, i) => ask(id + i, true)));
+    }
+    assert.equal(await ask(1), 2); // from here on the second is the oldest
+    await ask(most + 1, true);
+    await assert.rejects(ask(2), failure("TypeError", "UNKNOWN_SEQUENCE"));
+    assert.deepEqual([await ask(1), await ask(3), await ask(most + 1)], [3, 2, 2]);
   });
 
   it("is refused for a model of which the worker keeps no state", async () => {

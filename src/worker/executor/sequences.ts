@@ -1,5 +1,5 @@
 import { ffi, type Pointer } from "../../../ffi/mod.ts";
-import { typeError, WorkerError } from "../../errors.ts";
+import { typeError } from "../../errors.ts";
 import type { Handle } from "../../handle.ts";
 import { Block } from "../../memory/block.ts";
 import { check } from "../../ort/status.ts";
@@ -11,7 +11,7 @@ import { type ComputedOutput, readOutput } from "./answer.ts";
 import type { Plan } from "./plan.ts";
 import { releaseValue, valueHandle } from "./value_handle.ts";
 
-/** Sequences of one client and model that are kept, at most. */
+/** Sequences of one client and model that are kept, at most: the one that was left for longest makes room for another. */
 const MOST_SEQUENCES = 4096;
 
 /** An input whose value an output of the run before is. */
@@ -68,7 +68,7 @@ export class Sequences implements Disposable {
   /**
    * Runs a request of a sequence: the state goes in, and what comes out is the next.
    *
-   * @throws {TypeError} INVALID_ARGUMENT for a sequence that was not started; OrtError leaves the state as it was
+   * @throws {TypeError} UNKNOWN_SEQUENCE for one that was not started, or is over; OrtError leaves the state as it was
    */
   run(plan: Plan, runOptions: Pointer): Disposable & { readonly computed: (ComputedOutput | undefined)[] } {
     const { id, start, end } = plan.request.sequence!, sequence = this.#find(id, start), { api } = this.#core;
@@ -117,17 +117,15 @@ export class Sequences implements Disposable {
   }
 
   #find(id: number, start: boolean): Sequence {
+    const before = this.#sequences.get(id);
+    if (before === undefined && !start) {
+      throw typeError("UNKNOWN_SEQUENCE", `Cannot go on with sequence ${id}: it was not started, or is over`);
+    }
+    const sequence = start ? new Sequence(this.#variables) : before!;
     if (start) this.#end(id);
-    const found = this.#sequences.get(id);
-    if (found !== undefined) return found;
-    if (!start) {
-      throw typeError("INVALID_ARGUMENT", `Cannot go on with sequence ${id}: it was not started, or is over`);
-    }
-    if (this.#sequences.size >= MOST_SEQUENCES) {
-      throw new WorkerError("WORKER_BUSY", `Cannot start sequence ${id}: ${MOST_SEQUENCES} of this client are open`);
-    }
-    const sequence = new Sequence(this.#variables);
-    this.#sequences.set(id, sequence);
+    else this.#sequences.delete(id);
+    this.#sequences.set(id, sequence); // the last of all
+    if (this.#sequences.size > MOST_SEQUENCES) this.#end(this.#sequences.keys().next().value!);
     return sequence;
   }
 

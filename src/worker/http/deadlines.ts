@@ -8,6 +8,8 @@ interface Deadline {
   /** By `performance.now()`. */
   readonly at: number;
   readonly act: () => void;
+  /** Takes it off. */
+  off: () => void;
 }
 
 /** What is done when time is over, unless it is called off before: one timer for many, who come and go with requests. */
@@ -22,12 +24,17 @@ export class Deadlines implements Disposable {
 
   /** Acts once so many ms are over, unless the returned function is called before. */
   after(ms: number, act: () => void): () => void {
-    return this.#open.add({ at: performance.now() + ms, act });
+    const deadline: Deadline = { at: performance.now() + ms, act, off() {} };
+    return deadline.off = this.#open.add(deadline);
   }
 
   #look(): void {
     const now = performance.now();
-    this.#open.forEach(({ at, act }) => at <= now && act());
+    this.#open.forEach(({ at, act, off }) => {
+      if (at > now) return;
+      off();
+      act();
+    });
   }
 
   /** Does nothing from now on. */

@@ -17,7 +17,7 @@ import { sendBody } from "./send_body.ts";
 
 /** How long a caller may take to send what it began, in ms: its headers, and all of a request. */
 const HEADERS_MS = 10_000, REQUEST_MS = 120_000, CHECK_MS = 1000;
-/** For how long a connection is kept that says nothing between two requests, and what callers are told of it. */
+/** For how long a connection may say nothing between two requests, and what callers are told of it. */
 const KEEP_ALIVE_MS = 60_000,
   KEEP_ALIVE = { "keep-alive": `timeout=${KEEP_ALIVE_MS / 1000}` },
   CLOSE = { connection: "close" };
@@ -54,7 +54,7 @@ export class HttpFace implements AsyncDisposable {
   readonly #options: CompleteHttpOptions;
   readonly #bodies = new Bodies(MOST_BYTES_HELD);
   readonly #deadlines = new Deadlines();
-  readonly #connections = new Connections(this.#deadlines, KEEP_ALIVE_MS);
+  readonly #connections = new Connections(this.#deadlines, KEEP_ALIVE_MS + HEADERS_MS);
   #inFlight = 0;
   #isClosing = false;
 
@@ -79,6 +79,7 @@ export class HttpFace implements AsyncDisposable {
     const face = new HttpFace(routes, options), server = face.#server, { host, port } = options;
     await new Promise<void>((resolve, reject) => {
       server.once("error", (cause: NodeJS.ErrnoException) => {
+        face.#deadlines[Symbol.dispose]();
         reject(new SystemError("HTTP_ADDRESS", `Cannot listen at ${host}:${port}: ${cause.message}`, { cause }));
       });
       server.listen(port, host, resolve);

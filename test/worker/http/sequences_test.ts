@@ -88,14 +88,16 @@ describe("the sequences of callers", () => {
   const started = place("a", { start: true }), echo = (sequence: SequenceOptions) => Promise.resolve(sequence);
   const failing = () => Promise.reject(new Error("it failed"));
 
-  it("have numbers of their own, which are used again", async () => {
-    const sequences = new CallerSequences({ most: 2, idleMs: 60_000 });
-    const one = await sequences.within("m", started, echo), other = await sequences.within("n", started, echo);
-    assert.notEqual(one.id, other.id);
-    assert.deepEqual(await sequences.within("m", place("a"), echo), { id: one.id, start: false, end: false });
-    await sequences.within("m", place("a", { end: true }), echo);
-    assert.equal((await sequences.within("m", place(8, { start: true }), echo)).id, one.id);
-    assert.equal(sequences.count, 2);
+  it("have numbers that are never another's, nor those of a sequence before", async () => {
+    const sequences = new CallerSequences({ most: 2, idleMs: 60_000 }), numbers: number[] = [];
+    const note = ({ id }: SequenceOptions) => Promise.resolve(void numbers.push(id));
+    await sequences.within("m", started, note);
+    await sequences.within("n", started, note);
+    await sequences.within("m", started, note); // anew: what was before is not gone on with if this never runs
+    assert.equal(new Set(numbers).size, 3);
+    await sequences.within("m", place("a"), note);
+    await sequences.within("m", place("a", { end: true }), note);
+    assert.deepEqual([numbers.slice(2), sequences.count], [[numbers[2], numbers[2], numbers[2]], 1]);
   });
 
   it("are refused where there are too many, until one was left for long", async () => {
@@ -120,14 +122,33 @@ describe("the sequences of callers", () => {
     assert.equal((await sequences.within("m", place("a"), echo)).id, id);
   });
 
-  it("go on where one starts while its last request is still running", async () => {
+  it("are unknown when their start fails, also to who asked meanwhile", async () => {
     const sequences = new CallerSequences({ most: 1, idleMs: 60_000 }),
-      { promise, resolve } = Promise.withResolvers<void>();
+      { promise, reject } = Promise.withResolvers<void>();
+    const starting = sequences.within("m", started, () => promise);
+    const { id } = await sequences.within("m", place("a"), echo);
+    reject(new Error("it failed"));
+    await assert.rejects(starting, /it failed/);
+    await assert.rejects(sequences.within("m", place("a"), echo), { status: 400 });
+    assert.notEqual((await sequences.within("m", started, echo)).id, id);
+  });
+
+  it("go on where one starts while its last request is still running", async () => {
+    const sequences = new CallerSequences({ most: 1, idleMs: 60_000 });
+    const { promise, resolve } = Promise.withResolvers<void>();
     await sequences.within("m", started, echo);
     const last = sequences.within("m", place("a", { end: true }), () => promise);
     const again = sequences.within("m", started, () => promise);
     resolve();
     await Promise.all([last, again]);
     assert.equal(sequences.count, 1);
+  });
+
+  it("are forgotten when the worker knows them no more", async () => {
+    const sequences = new CallerSequences({ most: 1, idleMs: 60_000 });
+    await sequences.within("m", started, echo);
+    const gone = () => Promise.reject(Object.assign(new TypeError("of 1"), { code: "UNKNOWN_SEQUENCE" }));
+    await assert.rejects(sequences.within("m", place("a"), gone), { status: 400, message: /"a" of model "m"/ });
+    assert.equal(sequences.count, 0);
   });
 });
