@@ -156,7 +156,7 @@ describe("when clients are killed in the middle of requests", () => {
     await doomed!.kill();
     await using client = await ModelClient.connect(worker.socket);
     const next = { x: Tensor.from(Float32Array.of(1, 1, 1, 1)) };
-    await assert.rejects(client.infer("sum", next, { sequence: { id: 7 } }), failure("TypeError", "INVALID_ARGUMENT"));
+    await assert.rejects(client.infer("sum", next, { sequence: { id: 7 } }), failure("TypeError", "UNKNOWN_SEQUENCE"));
     const { next_state: state } = await client.infer("sum", next, { sequence: { id: 7, start: true } });
     assert.deepEqual([...state!.as("float32").data], [1, 1, 1, 1]);
   });
