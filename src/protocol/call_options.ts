@@ -2,7 +2,10 @@ import { rangeError, typeError } from "../errors.ts";
 import { checkRunOptions, type RunOptions, type RunSyncOptions } from "../session/run_options.ts";
 import { PRIORITIES, type Priority } from "./lane_layout.ts";
 
-/** A request's place in a stream whose state the worker keeps: the inputs that are state are not fed. */
+/**
+ * A request's place in a stream whose state the worker keeps: the inputs that are state are not fed. One that was not
+ * started, or is over, is a TypeError UNKNOWN_SEQUENCE; so is one that was left while 4096 others were used.
+ */
 export interface SequenceOptions {
   /** Which stream of this client: a whole number from 1 up. */
   readonly id: number;

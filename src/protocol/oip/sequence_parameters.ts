@@ -1,5 +1,5 @@
 import { type Fields, isThere, readFlag } from "./fields.ts";
-import { badRequest } from "./oip_error.ts";
+import { badRequest, showValue } from "./oip_error.ts";
 
 /** The most characters of a sequence's name, as Triton has it. */
 const MOST_CHARACTERS = 128;
@@ -15,8 +15,8 @@ export interface SequencePlace {
 /** Takes in which sequence a request is of; `undefined` for one that stands alone. @throws {OipError} 400 */
 export function readSequence(what: string, parameters: Fields): SequencePlace | undefined {
   const { sequence_id: id, sequence_start, sequence_end } = parameters;
-  const start = readFlag(what, "sequence_start", sequence_start || undefined) ?? false;
-  const end = readFlag(what, "sequence_end", sequence_end || undefined) ?? false;
+  const start = readFlag(what, "sequence_start", sequence_start) ?? false;
+  const end = readFlag(what, "sequence_end", sequence_end) ?? false;
   if (!isThere(id) || id === 0 || id === "") {
     if (!start && !end) return undefined;
     throw badRequest(`Cannot read ${what}: ${start ? "sequence_start" : "sequence_end"} without a sequence_id`);
@@ -24,7 +24,7 @@ export function readSequence(what: string, parameters: Fields): SequencePlace | 
   const isId = typeof id === "string" ? id.length <= MOST_CHARACTERS : Number.isSafeInteger(id) && (id as number) > 0;
   if (isId) return { id: id as number | string, start, end };
   const wanted = `a whole number below 2^53, or a string of up to ${MOST_CHARACTERS} characters`;
-  throw badRequest(`Cannot read ${what}: ${wanted}, wanted as sequence_id, ${JSON.stringify(id).slice(0, 40)} found`);
+  throw badRequest(`Cannot read ${what}: ${wanted}, wanted as sequence_id, ${showValue(id)} found`);
 }
 
 /** The same as it is sent. */

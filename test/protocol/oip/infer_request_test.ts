@@ -188,7 +188,7 @@ describe("a request that is wrong", () => {
     ["is of half a sequence", requestOf(input, { parameters: { sequence_id: 0.5 } }), /as sequence_id, 0.5 found/],
     ["is of a sequence before", requestOf(input, { parameters: { sequence_id: -1 } }), /as sequence_id, -1 found/],
     ["is of an endless name", requestOf(input, { parameters: { sequence_id: "s".repeat(129) } }), /128 characters/],
-    ["is of a list", requestOf(input, { parameters: { sequence_id: [1] } }), /as sequence_id, \[1\] found/],
+    ["is of a list", requestOf(input, { parameters: { sequence_id: [1] } }), /as sequence_id, an array found/],
     [
       "starts by a number",
       requestOf(input, { parameters: { sequence_id: 1, sequence_start: 1 } }),
